@@ -1,0 +1,54 @@
+"""gopark: the goroutine for Python.
+
+The scheduler of Go's runtime (G, M, P, work stealing, channels, select, timers)
+for ``async def`` code, with and without the GIL::
+
+    import gopark
+    from gopark import Chan, go
+
+    async def double(numbers: Chan[int], doubled: Chan[int]) -> None:
+        async for n in numbers:
+            await doubled.send(2 * n)
+        doubled.close()
+
+    async def main() -> None:
+        numbers, doubled = Chan[int](), Chan[int]()
+        go(double(numbers, doubled))
+        await numbers.send(21)
+        print(await doubled.recv())
+        numbers.close()
+
+    gopark.run(main)
+"""
+
+from . import time
+from ._chan import Chan
+from ._run import current, goexit, gomaxprocs, num_goroutine, run
+from ._select import select
+from ._version import __version__
+from .runtime.errors import ChanClosed, Deadlock, GoPanic, TooManyGoroutines, WouldBlock
+from .runtime.proc import go, gosched
+from .runtime.runtime2 import G
+from .runtime.select import CLOSED
+from .time import sleep
+
+__all__ = [
+    "CLOSED",
+    "Chan",
+    "ChanClosed",
+    "Deadlock",
+    "G",
+    "GoPanic",
+    "TooManyGoroutines",
+    "WouldBlock",
+    "__version__",
+    "current",
+    "go",
+    "goexit",
+    "gomaxprocs",
+    "gosched",
+    "num_goroutine",
+    "run",
+    "select",
+    "sleep",
+]

@@ -1,0 +1,34 @@
+"""`select`: wait for the first of several channel operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .runtime.proc import PARK, WAIT
+from .runtime.select import selected, selectgo
+
+
+async def select(
+    *cases: Any, default: bool = False, timeout: float | None = None
+) -> tuple[int, Any]:
+    """Wait until one of the cases can go ahead, do it, and tell which.
+
+    A case is a channel (receive from it), a tuple ``(channel, value)`` (send the
+    value) or None (never ready).  Among several that are ready one is drawn, each
+    with the same chance.
+
+    Returns:
+        ``(index, value)``: the index of the case, and what it received; None for a
+        send, `CLOSED` for a receive from a closed and drained channel.  With
+        `default`, ``(-1, None)`` if no case was ready.
+
+    Raises:
+        TimeoutError: no case became ready within `timeout` seconds.
+        ChanClosed: the case that was drawn sends on a closed channel.
+        TypeError: a case is none of the three.
+    """
+    result = selectgo(cases, default, timeout)
+    if result is WAIT:
+        await PARK
+        return selected()  # type: ignore[no-any-return]
+    return result  # type: ignore[no-any-return]

@@ -1,0 +1,147 @@
+"""The exceptions that the runtime raises, and what becomes of one that nobody awaits.
+
+Plain Python on purpose: nothing here is on a path that must be fast.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+
+class ChanClosed(Exception):
+    """A send on a closed channel, a receive from a closed and drained one, or a second close."""
+
+
+class WouldBlock(Exception):
+    """A ``send_nowait`` or ``recv_nowait`` would have had to wait."""
+
+
+class TooManyGoroutines(RuntimeError):
+    """``go`` was called with ``max_goroutines`` goroutines alive."""
+
+
+class Deadlock(RuntimeError):
+    """All goroutines are asleep, and nothing can ever wake one.
+
+    Attributes:
+        goroutines: the report, one :class:`GoroutineReport` for each live goroutine.
+    """
+
+    def __init__(self, message: str, goroutines: tuple[GoroutineReport, ...] = ()) -> None:
+        super().__init__(message)
+        self.goroutines = goroutines
+
+
+class GoPanic(RuntimeError):
+    """A goroutine failed, and nobody awaits it or can any more.
+
+    Its ``__cause__`` is the goroutine's own exception.
+
+    Attributes:
+        exception: that exception.
+        goroutine_id: the goroutine's number.
+        goroutine_name: its name.
+        created_by: ``(file, line, function)`` of the ``go`` that made it, or None.
+        others: further panics of the same run, if there were any.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        exc = failure.exception
+        super().__init__(
+            f"goroutine {failure.id} [{failure.name}] failed with "
+            f"{type(exc).__name__}: {exc}\n{created_by_line(failure.created_by)}"
+        )
+        self.exception = exc
+        self.goroutine_id = failure.id
+        self.goroutine_name = failure.name
+        self.created_by = failure.created_by
+        self.others: tuple[GoPanic, ...] = ()
+        self.__cause__ = exc
+
+
+class Goexit(BaseException):
+    """Unwinds the goroutine that called ``goexit``; its ``finally`` blocks run."""
+
+
+class ProgramOver(BaseException):
+    """Unwinds a goroutine that was in plain code when the program ended."""
+
+
+class GoroutineReport:
+    """What a report says of one goroutine: id, name, status, reason, stack, creation place."""
+
+    __slots__ = ("created_by", "id", "name", "stack", "status", "wait_reason")
+
+    def __init__(self, g: Any) -> None:
+        self.id: int = g.id
+        self.name: str = g.name
+        self.status: str = g.status
+        self.wait_reason: str = g.wait_reason
+        self.stack = g.stack()
+        self.created_by: tuple[str, int, str] | None = g.created_by
+
+    def __str__(self) -> str:
+        head = f"goroutine {self.id} [{self.wait_reason or self.status}] {self.name}:\n"
+        return head + "".join(self.stack.format()) + "  " + created_by_line(self.created_by)
+
+
+def created_by_line(place: tuple[str, int, str] | None) -> str:
+    if place is None:
+        return "started by gopark.run"
+    file, line, function = place
+    return f'created by {function}, File "{file}", line {line}'
+
+
+# -- exceptions that nobody has taken yet ------------------------------------
+
+_failures: dict[int, weakref.ref[Failure]] = {}
+_guard = threading.RLock()  # re-entrant: a collection inside may run Failure.__del__
+_on_panic: list[Callable[[Failure], None]] = []
+
+
+class Failure:
+    """The exception that ended a goroutine, until somebody awaits it.
+
+    Only the goroutine's handle holds it.  When the handle goes and nobody has
+    taken the exception, nobody can any more: that is a panic.
+    """
+
+    __slots__ = ("__weakref__", "created_by", "exception", "id", "name", "taken", "traceback")
+
+    def __init__(self, g: Any, exception: BaseException) -> None:
+        self.exception = exception
+        self.traceback = exception.__traceback__
+        self.id: int = g.id
+        self.name: str = g.name
+        self.created_by: tuple[str, int, str] | None = g.created_by
+        self.taken = False
+        exception.add_note(f"in goroutine {self.id} [{self.name}], "
+                           f"{created_by_line(self.created_by)}")
+        with _guard:
+            _failures[id(self)] = weakref.ref(self)
+
+    def take(self) -> BaseException:
+        """The exception, for one who awaits the goroutine."""
+        if not self.taken:
+            self.taken = True
+            with _guard:
+                _failures.pop(id(self), None)
+        return self.exception.with_traceback(self.traceback)
+
+    def __del__(self) -> None:
+        if not self.taken:
+            with _guard:
+                _failures.pop(id(self), None)
+            if _on_panic:
+                _on_panic[0](self)
+
+
+def untaken() -> list[Failure]:
+    """Failures that nobody has awaited, of goroutines whose handles still exist."""
+    with _guard:
+        refs = list(_failures.values())
+    found = [failure for r in refs if (failure := r()) is not None and not failure.taken]
+    return sorted(found, key=lambda f: f.id)

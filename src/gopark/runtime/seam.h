@@ -1,0 +1,313 @@
+/* The core's one door to the machine: atomics, the lock, the note, threads, the
+ * clock, and the few calls of CPython's C API that Cython has no words for.
+ *
+ * Two builds.  Without the GIL the atomics are real and `mutex` is a PyMutex.
+ * With the GIL the core runs only while its thread holds it, runs no Python
+ * code and allocates no collectable object between lock() and unlock(), and
+ * therefore cannot be interrupted there: holding the GIL is the lock, and every
+ * operation is a plain one.
+ *
+ * Everything here has a twin of the same name in seam.py, for the uncompiled
+ * core.  Operations on a field are macros, so that `acas(p.status, a, b)` is a
+ * compare-and-swap on the field in C and on a cell object in Python.
+ */
+#ifndef GOPARK_SEAM_H
+#define GOPARK_SEAM_H
+
+#include <Python.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+#if defined(__linux__)
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+/* ---- atomics ------------------------------------------------------------ */
+
+typedef int32_t aint;        /* an int that several threads may touch */
+typedef int64_t aint64;
+typedef PyObject *aguintptr; /* a guintptr that several threads may touch */
+
+#ifdef Py_GIL_DISABLED
+#define GOPARK_GIL 0
+#define aload(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+#define astore(x, v) __atomic_store_n(&(x), (v), __ATOMIC_SEQ_CST)
+#define axchg(x, v) __atomic_exchange_n(&(x), (v), __ATOMIC_SEQ_CST)
+#define aadd(x, d) __atomic_add_fetch(&(x), (d), __ATOMIC_SEQ_CST)
+#define aload_acq(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define astore_rel(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+static inline int gopark_cas32(aint *p, aint old, aint new_) {
+    return __atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+static inline int gopark_cas64(aint64 *p, aint64 old, aint64 new_) {
+    return __atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+static inline int gopark_casptr(PyObject **p, PyObject *old, PyObject *new_) {
+    return __atomic_compare_exchange_n(p, &old, new_, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+#else
+#define GOPARK_GIL 1
+/* Volatile: another thread may have written while this one waited for the GIL. */
+#define aload(x) (*(volatile __typeof__(x) *)&(x))
+#define astore(x, v) ((void)(*(volatile __typeof__(x) *)&(x) = (v)))
+#define aload_acq(x) aload(x)
+#define astore_rel(x, v) astore(x, v)
+#define axchg(x, v) ({ __typeof__(x) gopark_old = (x); (x) = (v); gopark_old; })
+#define aadd(x, d) ((x) += (d))
+static inline int gopark_cas32(aint *p, aint old, aint new_) {
+    return *p == old ? (*p = new_, 1) : 0;
+}
+static inline int gopark_cas64(aint64 *p, aint64 old, aint64 new_) {
+    return *p == old ? (*p = new_, 1) : 0;
+}
+static inline int gopark_casptr(PyObject **p, PyObject *old, PyObject *new_) {
+    return *p == old ? (*p = new_, 1) : 0;
+}
+#endif
+#define acas(x, old, new_) gopark_cas32(&(x), (old), (new_))
+
+#define aload64(x) aload(x)
+#define astore64(x, v) astore(x, v)
+#define axchg64(x, v) axchg(x, v)
+#define aadd64(x, d) aadd(x, d)
+#define acas64(x, old, new_) gopark_cas64(&(x), (old), (new_))
+
+#define gload(x) aload(x)
+#define gstore(x, v) astore(x, v)
+#define gxchg(x, v) axchg(x, v)
+#define gcas(x, old, new_) gopark_casptr(&(x), (old), (new_))
+
+/* ---- the lock ----------------------------------------------------------- */
+
+#ifdef Py_GIL_DISABLED
+typedef PyMutex mutex;
+#define lock(m) PyMutex_Lock(&(m))
+#define unlock(m) PyMutex_Unlock(&(m))
+#else
+typedef struct { char held; } mutex;
+#ifdef GOPARK_DEBUG
+#define lock(m) gopark_debug_lock(&(m))
+#define unlock(m) gopark_debug_unlock(&(m))
+static inline void gopark_debug_lock(mutex *m) {
+    if (m->held)
+        Py_FatalError("gopark: lock taken twice: Python code ran inside a critical section");
+    m->held = 1;
+}
+static inline void gopark_debug_unlock(mutex *m) {
+    if (!m->held)
+        Py_FatalError("gopark: unlock of an unlocked lock");
+    m->held = 0;
+}
+#else
+#define lock(m) ((void)(m))
+#define unlock(m) ((void)(m))
+#endif
+#endif
+
+/* ---- the note: sleep until woken, once ---------------------------------- */
+
+/* One thread sleeps, any thread wakes.  The wake-up is remembered (key), so it
+ * may come before the sleep.  A sleeper gives the interpreter up meanwhile.
+ * Results: 1 woken, 0 timed out, -1 interrupted by a signal. */
+
+#if defined(__linux__)
+typedef struct { uint32_t key; } note;
+
+static inline void gopark_notewakeup(note *n) {
+    if (__atomic_exchange_n(&n->key, 1, __ATOMIC_SEQ_CST) == 0)
+        syscall(SYS_futex, &n->key, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static int gopark_notewait(note *n, int64_t ns) {
+    struct timespec ts, *timeout = NULL;
+    if (ns >= 0) {
+        ts.tv_sec = ns / 1000000000;
+        ts.tv_nsec = ns % 1000000000;
+        timeout = &ts;
+    }
+    if (__atomic_load_n(&n->key, __ATOMIC_SEQ_CST))
+        return 1;
+    long r = syscall(SYS_futex, &n->key, FUTEX_WAIT_PRIVATE, 0, timeout, NULL, 0);
+    int err = errno;
+    if (__atomic_load_n(&n->key, __ATOMIC_SEQ_CST))
+        return 1;
+    if (r < 0 && err == ETIMEDOUT)
+        return 0;
+    return -1; /* a signal, or a spurious return: the caller looks again */
+}
+#define GOPARK_NOTE_INIT(n) __atomic_store_n(&(n)->key, 0, __ATOMIC_SEQ_CST)
+#else
+/* The portable note.  pthread_cond_wait does not return for a signal, so a
+ * sleeper comes up every 50 ms to look: simple, and only off Linux. */
+typedef struct {
+    pthread_mutex_t mu;
+    pthread_cond_t cond;
+    int key;
+    int ready;
+} note;
+
+static inline void gopark_noteinit(note *n) {
+    if (!n->ready) {
+        pthread_mutex_init(&n->mu, NULL);
+        pthread_cond_init(&n->cond, NULL);
+        n->ready = 1;
+    }
+    n->key = 0;
+}
+static inline void gopark_notewakeup(note *n) {
+    pthread_mutex_lock(&n->mu);
+    n->key = 1;
+    pthread_cond_signal(&n->cond);
+    pthread_mutex_unlock(&n->mu);
+}
+static int gopark_notewait(note *n, int64_t ns) {
+    const int64_t slice = 50 * 1000 * 1000;
+    int last = ns >= 0 && ns <= slice, r;
+    struct timespec now, until;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t nsec = now.tv_nsec + (last ? ns : slice);
+    until.tv_sec = now.tv_sec + nsec / 1000000000;
+    until.tv_nsec = nsec % 1000000000;
+    pthread_mutex_lock(&n->mu);
+    if (!n->key)
+        pthread_cond_timedwait(&n->cond, &n->mu, &until);
+    r = n->key;
+    pthread_mutex_unlock(&n->mu);
+    return r ? 1 : last ? 0 : -1;
+}
+#define GOPARK_NOTE_INIT(n) gopark_noteinit(n)
+#endif
+
+#define noteclear(n) GOPARK_NOTE_INIT(&(n))
+#define notewakeup(n) gopark_notewakeup(&(n))
+#define notetsleep(n, ns) gopark_notetsleep(&(n), (ns))
+
+static inline int gopark_notetsleep(note *n, int64_t ns) {
+    int r;
+    Py_BEGIN_ALLOW_THREADS
+    r = gopark_notewait(n, ns);
+    Py_END_ALLOW_THREADS
+    return r;
+}
+
+/* ---- clock, randomness -------------------------------------------------- */
+
+static inline int64_t nanotime(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+static inline void usleep_detached(int64_t us) {
+    struct timespec ts = {us / 1000000, (us % 1000000) * 1000};
+    Py_BEGIN_ALLOW_THREADS
+    nanosleep(&ts, NULL);
+    Py_END_ALLOW_THREADS
+}
+
+/* xorshift64*, Vigna 2016: seeded, so that a schedule can be replayed. */
+static inline uint32_t gopark_rand(uint64_t *s) {
+    uint64_t x = *s;
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    *s = x;
+    return (uint32_t)((x * 0x2545F4914F6CDD1DULL) >> 32);
+}
+#define cheaprand(s) gopark_rand(&(s))
+
+/* ---- this thread's M ---------------------------------------------------- */
+
+/* Included by several extension modules; only proc.py calls these two. */
+#if defined(__GLIBC__)
+#define GOPARK_TLS __thread __attribute__((tls_model("initial-exec")))
+#else
+#define GOPARK_TLS __thread
+#endif
+static GOPARK_TLS PyObject *gopark_tls_m;
+#define tlsget() (gopark_tls_m)
+#define tlsset(m) ((void)(gopark_tls_m = (m)))
+
+/* ---- the goroutine's stack: resuming a coroutine ------------------------ */
+
+static inline int coroutine_send(PyObject *coro, PyObject **out) {
+    return (int)PyIter_Send(coro, Py_None, out);
+}
+
+/* Has it never run?  Up to 3.13 its state is a public field: negative while it can
+ * run, and lowest when it is new.  Later ones are asked; a finished coroutine is
+ * then found out when the goroutine starts. */
+static inline int coroutine_fresh(PyObject *coro) {
+#if PY_VERSION_HEX < 0x030D0000
+    return ((PyCoroObject *)coro)->cr_frame_state == -2;
+#elif PY_VERSION_HEX < 0x030E0000
+    return ((PyCoroObject *)coro)->cr_frame_state == -3;
+#else
+    PyObject *suspended = PyObject_GetAttrString(coro, "cr_suspended");
+    int fresh = suspended == Py_False;
+    Py_XDECREF(suspended);
+    PyErr_Clear();
+    return fresh;
+#endif
+}
+
+static inline PyObject *take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *tb;
+    PyErr_Fetch(&type, &value, &tb);
+    PyErr_NormalizeException(&type, &value, &tb);
+    if (tb != NULL)
+        PyException_SetTraceback(value, tb);
+    Py_XDECREF(type);
+    Py_XDECREF(tb);
+    return value;
+#endif
+}
+
+/* Where user code stands: its code object (a new reference, or NULL), and the
+ * offset of its current instruction. */
+#if PY_VERSION_HEX >= 0x030C0000
+PyAPI_FUNC(PyObject *) PyUnstable_InterpreterFrame_GetCode(struct _PyInterpreterFrame *frame);
+PyAPI_FUNC(int) PyUnstable_InterpreterFrame_GetLasti(struct _PyInterpreterFrame *frame);
+#endif
+static inline PyObject *gopark_callerpc(int32_t *lasti) {
+#if PY_VERSION_HEX >= 0x030C0000
+#if PY_VERSION_HEX >= 0x030D0000
+    struct _PyInterpreterFrame *f = PyThreadState_GET()->current_frame;
+#else
+    struct _PyInterpreterFrame *f = PyThreadState_GET()->cframe->current_frame;
+#endif
+    if (f == NULL)
+        return NULL;
+    *lasti = PyUnstable_InterpreterFrame_GetLasti(f);
+    return PyUnstable_InterpreterFrame_GetCode(f);
+#else
+    PyFrameObject *f = PyEval_GetFrame();
+    if (f == NULL)
+        return NULL;
+    *lasti = PyFrame_GetLasti(f);
+    return (PyObject *)PyFrame_GetCode(f);
+#endif
+}
+
+/* ---- dead objects of sleeping threads (free-threaded builds) ------------ */
+
+/* An object that dies on another thread than its maker's waits in the maker's
+ * queue until that thread next runs bytecode; bit 5 of its eval breaker says
+ * that some wait (_PY_EVAL_EXPLICIT_MERGE_BIT, CPython 3.13 and 3.14). */
+#ifdef Py_GIL_DISABLED
+#define merge_pending(ts) \
+    ((__atomic_load_n(&((PyThreadState *)(ts))->eval_breaker, __ATOMIC_RELAXED) & (1u << 5)) != 0)
+#else
+#define merge_pending(ts) 0
+#endif
+#define this_tstate() ((void *)PyThreadState_GET())
+
+#endif /* GOPARK_SEAM_H */

@@ -1,0 +1,56 @@
+# What seam.h offers, for cimport.  Macros on fields are declared as functions
+# of the field's type: pass the field itself, never a copy of it.
+from cpython.ref cimport PyObject
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+# A G (or Sudog) without a reference: the runtime's own list holds that
+# (Go's guintptr hides pointers from the collector in the same way).
+ctypedef PyObject *guintptr
+
+cdef extern from "seam.h" nogil:
+    ctypedef int32_t aint
+    ctypedef int64_t aint64
+    ctypedef PyObject *aguintptr
+    ctypedef struct mutex:
+        pass
+    ctypedef struct note:
+        pass
+
+    bint GOPARK_GIL
+
+    int32_t aload(aint)
+    void astore(aint, int32_t)
+    int32_t axchg(aint, int32_t)
+    int32_t aadd(aint, int32_t)
+    bint acas(aint, int32_t, int32_t)
+    int32_t aload_acq(aint)
+    void astore_rel(aint, int32_t)
+    int64_t aload64(aint64)
+    void astore64(aint64, int64_t)
+    int64_t axchg64(aint64, int64_t)
+    int64_t aadd64(aint64, int64_t)
+    bint acas64(aint64, int64_t, int64_t)
+    guintptr gload(aguintptr)
+    void gstore(aguintptr, guintptr)
+    guintptr gxchg(aguintptr, guintptr)
+    bint gcas(aguintptr, guintptr, guintptr)
+
+    void lock(mutex)
+    void unlock(mutex)
+    void noteclear(note)
+    void notewakeup(note)
+    int64_t nanotime()
+    uint32_t cheaprand(uint64_t)
+    void *this_tstate()
+    bint merge_pending(void *)
+
+cdef extern from "seam.h":
+    int notetsleep(note, int64_t)
+    void usleep_detached(int64_t)
+    PyObject *tlsget()
+    void tlsset(PyObject *)
+    int coroutine_send(PyObject *, PyObject **)
+    object take_exception()
+    PyObject *gopark_callerpc(int32_t *)
+    bint PyCoro_CheckExact(object)
+    bint coroutine_fresh(PyObject *)

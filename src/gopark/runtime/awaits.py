@@ -36,9 +36,9 @@ def breathe() -> None:
 # -- what a coroutine awaits --------------------------------------------------
 
 
-def stack(coro: Any) -> traceback.StackSummary:
+def frames(coro: Any) -> traceback.StackSummary:
     """The frames of a suspended coroutine, outermost first, through all its awaits."""
-    frames = []
+    found = []
     while coro is not None and not isinstance(coro, tuple):
         frame = None
         for prefix in ("cr", "gi", "ag"):
@@ -51,8 +51,8 @@ def stack(coro: Any) -> traceback.StackSummary:
         else:
             break
         if frame is not None:
-            frames.append((frame, frame.f_lineno))
-    return traceback.StackSummary.extract(iter(frames), lookup_lines=False)
+            found.append((frame, frame.f_lineno))
+    return traceback.StackSummary.extract(iter(found), lookup_lines=False)
 
 
 def foreign(g: Any, coro: Any, yielded: Any) -> Any:
@@ -284,6 +284,7 @@ hooks.update(
     close=close,
     explain=explain,
     foreign=foreign,
+    frames=frames,
     iscoroutine=iscoroutine,
     join=join,
     mstart=mstart,
@@ -291,5 +292,4 @@ hooks.update(
     otherthreads=otherthreads,
     report=report,
     reused=reused,
-    stack=stack,
 )

@@ -62,7 +62,7 @@ else:
         refuse,
         thism,
     )
-    from .runtime2 import sched
+    from .runtime2 import G, M, SelectSudog, Sudog, sched
     from .seam import aadd64, acas, aload, gptr, lock, ref, sgptr, unlock
 
     int64_t = int
@@ -81,6 +81,12 @@ class waitq:
 class hchan:
     """The channel's insides; users make `gopark.Chan`."""
 
+    def __cinit__(self, *args, **kwargs):
+        self.buf = []
+        self.recvq = waitq.__new__(waitq)
+        self.sendq = waitq.__new__(waitq)
+        self.id = newid()
+
     def __init__(self, capacity=0):
         if not isinstance(capacity, int) or isinstance(capacity, bool):
             raise TypeError(
@@ -89,11 +95,10 @@ class hchan:
             )
         if capacity < 0:
             raise ValueError(f"a channel's capacity cannot be negative: {capacity}")
+        if self.dataqsiz:
+            raise RuntimeError("a channel's capacity cannot be changed")
         self.buf = [None] * capacity
         self.dataqsiz = capacity
-        self.recvq = waitq.__new__(waitq)
-        self.sendq = waitq.__new__(waitq)
-        self.id = newid()
 
     @property
     def capacity(self):
@@ -383,7 +388,6 @@ def received():
     gp: G = gptr(thism().curg)
     value = gp.elem
     gp.elem = None
-    gp.c = None
     if not gp.success:
         raise ChanClosed("receive from a closed channel")
     return value
@@ -393,7 +397,6 @@ def received_ok():
     gp: G = gptr(thism().curg)
     value = gp.elem
     gp.elem = None
-    gp.c = None
     return value, gp.success != 0
 
 
@@ -401,7 +404,6 @@ def receivednext():
     gp: G = gptr(thism().curg)
     value = gp.elem
     gp.elem = None
-    gp.c = None
     if not gp.success:
         raise StopAsyncIteration
     return value

@@ -57,6 +57,7 @@ cdef void startlockedm(M m, G gp) noexcept
 cdef bint checkdead() noexcept
 cdef void mput(M m) noexcept
 cdef M mget()
+cdef void bury(G gp) noexcept
 cdef void mexit(M m) noexcept
 cdef void acquirep(M m, P pp) noexcept
 cdef P releasep(M m)

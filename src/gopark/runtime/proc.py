@@ -104,7 +104,7 @@ if cython.compiled:
         own,
         ref,
         sched,
-        sgptr,
+        takecoro,
         waitReasonJoin,
         waitReasonPreempted,
     )
@@ -136,7 +136,9 @@ if cython.compiled:
         this_tstate,
         tlsget,
         tlsset,
+        track,
         unlock,
+        untrack,
         usleep_detached,
     )
     from cython.cimports.gopark.runtime.timers import (
@@ -183,11 +185,12 @@ def thism():
 def enter():
     """User code calls the runtime: take the P back (Go: ``exitsyscall``).
 
-    None on a thread that is not the runtime's.  Nests, since the collector may
-    run user code inside the runtime.
+    None on a thread that is not the runtime's, or has no P: the operation then
+    goes through the global queue.  Nests, since the collector and signal handlers
+    may run user code inside the runtime.
     """
     m: M = thism()
-    if m is None:
+    if m is None or m.p is None:
         return None
     if m.depth == 0:
         exitsyscall(m)
@@ -342,6 +345,7 @@ class ParkLeaf:
             return None
         if s == PS_READY:
             astore(gp.parkstate, PS_NONE)
+        gp.c = None
         if gp.raises:
             gp.raises = False
             exc = gp.elem
@@ -405,6 +409,7 @@ def newproc(m, stack, name, context):
     pp: P = None
     if m is None:
         gp.goid = aadd64(sched.goidgen, 1)
+        aadd64(sched.nforeign, 1)
         lock(sched.lock)
         pp = sched.allp[0]
         unlock(sched.lock)
@@ -429,8 +434,15 @@ def newproc(m, stack, name, context):
 
 
 def allgadd(pp, gp):
-    """The runtime holds every live goroutine, from here to goexit0."""
+    """The runtime holds every live goroutine, from here to goexit0.
+
+    So the collector need not look at it, at its coroutine or at its context: what
+    they refer to is alive.  With many goroutines it would do little else.
+    """
     own(gp)
+    untrack(gp)
+    untrack(gp.coro)
+    untrack(gp.context)
     gp.shard = pp.id
     lock(pp.allglock)
     head: G = gptr(pp.allgs)
@@ -455,6 +467,8 @@ def allgdel(gp):
     gp.allnext = ref(None)
     gp.allprev = ref(None)
     unlock(pp.allglock)
+    track(gp)
+    track(gp.context)
     disown(ref(gp))
 
 
@@ -580,8 +594,14 @@ def firstrun(gp):
             return GO_RAISED
         if not hooks["iscoroutine"](gp.elem):
             return GO_RETURNED
-        gp.coro = gp.elem
+        coro = gp.elem
+        call = gp.coro
+        track(call)
+        untrack(coro)
+        lock(gp.lock)
+        gp.coro = coro
         gp.elem = None
+        unlock(gp.lock)
     elif gp.coro.cr_suspended or gp.coro.cr_running:
         gp.elem = hooks["reused"](gp.coro)
         return GO_RAISED
@@ -632,19 +652,28 @@ def foreign(gp):
     """
     yielded = gp.elem
     gp.elem = None
-    gp.coro = hooks["foreign"](gp, gp.coro, yielded)
+    coro = gp.coro
+    thrower = hooks["foreign"](gp, coro, yielded)
+    track(coro)
+    lock(gp.lock)
+    gp.coro = thrower
+    unlock(gp.lock)
 
 
 def goexit0(m, gp, how):
     """The goroutine has ended (Go: ``goexit0``)."""
     if how == GO_RAISED:
         failed(gp)
-    if Py_REFCNT(gp) > 2 and gp.name_ is None:
-        gp.name_ = gp.name  # somebody has a handle, and may ask for it
-    gp.coro = None
+    name = gp.name_
+    if Py_REFCNT(gp) > 2 and name is None:
+        name = gp.name  # somebody has a handle, and may ask for it
+    coro = gp.coro
+    track(coro)
     m.curg = ref(None)
     m.p.ndied += 1
     lock(gp.lock)
+    gp.name_ = name
+    gp.coro = None
     gp.status_ = _Gdead
     w: G = gptr(gp.waiters)
     gp.waiters = ref(None)
@@ -697,9 +726,22 @@ def stopped(m, gp, how):
     m.curg = ref(None)
     if how == GO_YIELDED or how == GO_FOREIGN or m.epoch != sched.epoch:
         return
+    bury(gp)
+
+
+def bury(gp):
+    """End a goroutine of a program that is over: nobody waits for it any more."""
+    coro = gp.coro
+    elem = gp.elem
+    name = gp.name
+    track(coro)
+    lock(gp.lock)
+    gp.name_ = name
     gp.coro = None
     gp.elem = None
     gp.status_ = _Gdead
+    unlock(gp.lock)
+    elem = coro = None
     allgdel(gp)
 
 
@@ -1251,8 +1293,8 @@ def stopTheWorld(m):
         # Whoever stops the world needs our P too.
         leave(m)
         usleep_detached(50)
-        exitsyscall(m)
-        m.depth += 1
+        if m is not None:
+            m = enter()
     astore(sched.gcwaiting, 1)
     pending: cython.bint = True
     while pending:
@@ -1265,7 +1307,7 @@ def stopTheWorld(m):
         for i in range(sched.gomaxprocs):
             pp: P = sched.allp[i]
             word: int32_t = aload(pp.status)
-            if pp is m.p or word & 7 == _Pgcstop:
+            if (m is not None and pp is m.p) or word & 7 == _Pgcstop:
                 continue
             if word & 7 == _Prunning or not acas(pp.status, word, _Pgcstop):
                 pending = True  # it comes to gcstopm, or back to user code, soon
@@ -1296,7 +1338,7 @@ def startTheWorld(m):
     i: int32_t
     for i in range(sched.gomaxprocs - 1, -1, -1):
         pp: P = sched.allp[i]
-        if pp is m.p:
+        if m is not None and pp is m.p:
             continue
         astore(pp.status, _Pidle)
         pp.m = None
@@ -1445,6 +1487,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     astore64(sched.maxgoroutines, maxgoroutines)
     astore64(sched.ngoroutines, 0)
     astore64(sched.goidgen, 0)
+    astore64(sched.nforeign, 0)
     sched.closing = False
     sched.mainexited = False
     sched.seed = seed
@@ -1499,6 +1542,7 @@ def shutdown(m: M, stack) -> object:
     sched.closing = False
     astore(sched.stopping, STOP_NONE)
     sched.mainexited = False
+    astore64(sched.maxgoroutines, 0)
     sched.maing = newproc(m, stack, "close async generators", None)
     while schedule(m):
         pass
@@ -1597,10 +1641,7 @@ def closeg(m: M, gp: G) -> object:
     exitsyscall(m)
     m.depth = 1
     m.curg = ref(None)
-    gp.coro = None
-    gp.elem = None
-    gp.status_ = _Gdead
-    allgdel(gp)
+    bury(gp)
 
 
 @cython.cfunc
@@ -1728,7 +1769,7 @@ def current_():
 
 def numgoroutine_():
     """How many goroutines are alive."""
-    total: int64_t = 0
+    total: int64_t = aload64(sched.nforeign)
     i: int32_t
     if not aload(sched.running):
         return 0
@@ -1768,6 +1809,26 @@ def endpanic_():
     """A goroutine failed and nobody can await it any more: end the program."""
     if aload(sched.running):
         endprogram(STOP_PANIC, None)
+
+
+def stack_(gp: G):
+    """The frames of a goroutine that does not run (`G.stack`)."""
+    coro = takecoro(gp)
+    if GOPARK_GIL or gp is current_() or not aload(sched.running):
+        return hooks["frames"](coro)
+    # Without the GIL another thread could resume it while its frames are read.
+    m: M = enter()
+    stopTheWorld(m)
+    try:
+        if gp.status_ == _Grunning:
+            coro = None
+        return hooks["frames"](coro)
+    finally:
+        startTheWorld(m)
+        leave(m)
+
+
+hooks["stack"] = stack_
 
 
 def goroutines_():

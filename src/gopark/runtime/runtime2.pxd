@@ -11,7 +11,7 @@
 #   [const]   set before anybody else can see the object
 #
 # Lock order, outermost first; nobody takes a lock to the left of one he holds:
-#   Timer.lock < hchan.lock (by ascending channel id) < G.lock < Timers.lock < Sched.lock
+#   ArgTimer.lock < hchan.lock (by ascending channel id) < G.lock < Timers.lock < Sched.lock
 #     < P.allglock
 # Between lock() and unlock() no Python code runs, nothing collectable is
 # allocated, and no reference is dropped that may be the last one.
@@ -104,10 +104,14 @@ cdef class Timer:
     cdef int64_t when         # [ts.lock] in nanotime's clock
     cdef int64_t period       # [ts.lock] > 0: again every period ns
     cdef timerfunc f          # [const] called by runtimers, on g0, holding no lock
-    cdef object arg           # [const] what f needs
     cdef guintptr g           # [const] the sleeper, for goroutineReady
     cdef Timers ts            # [lock] whose heap its newest start is in
-    cdef mutex lock           # orders start, stop, reset and firing of a user's timer
+    cdef bint isselect        # [const while started] a select's timeout
+
+cdef class ArgTimer(Timer):
+    # One that a user holds.
+    cdef object arg           # [const] what f needs
+    cdef mutex lock           # orders start, stop, reset and firing
 
 cdef class Timers:
     # A P's timers: a 4-ary heap of (when, timer, seq), smallest when first.
@@ -123,9 +127,9 @@ cdef class Timers:
 
 cdef class G(Sudog):
     # A goroutine.  Its coroutine is the stack and the saved registers.
-    cdef object coro          # [owner] a coroutine; or (fn, args, kwargs) before its first run
+    cdef object coro          # [owner; lock to change it] a coroutine; or (fn, args, kwargs) before its first run
     cdef object context       # [const] contextvars.Context
-    cdef object name_         # [owner] the name given, or None
+    cdef object name_         # [lock] the name given, or None
     cdef object gopc          # [const] code object of the go() that made it
     cdef int32_t golasti      # [const] and the instruction there
     cdef int32_t shard        # [const] whose P's allgs it is in
@@ -216,6 +220,7 @@ cdef class Sched:
     cdef note exitnote        # M0 waits here for the other Ms
     cdef aint64 maxgoroutines # [const] 0 for no limit
     cdef aint64 ngoroutines   # [atomic] counted only if there is a limit
+    cdef aint64 nforeign      # [atomic] goroutines made by threads without a P
     cdef G maing              # [const] main's goroutine
     cdef object exitvalue     # what ends the program, with stopping
     cdef int32_t epoch        # [running] counts the programs run in this process
@@ -225,6 +230,7 @@ cdef class Sched:
     cdef uint64_t seed        # [const] of every M's randomness
 
 cdef Sched sched
+cdef object takecoro(G g)
 
 cdef inline G gptr(guintptr x):
     return <G>x if x is not NULL else None

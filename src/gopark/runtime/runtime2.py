@@ -9,10 +9,10 @@ import types
 import cython
 
 if cython.compiled:
-    from cython.cimports.gopark.runtime.seam import PyObject  # noqa: F401
+    from cython.cimports.gopark.runtime.seam import lock, unlock
 else:
     from . import seam
-    from .seam import gptr, ref, sgptr  # noqa: F401
+    from .seam import lock, unlock
 
     globals().update(seam.constants("runtime2.pxd"))
 
@@ -49,8 +49,14 @@ class SelectSudog(Sudog):
     pass
 
 
+@cython.no_gc  # it is in no cycle, and a million sleepers should not slow the collector
 @cython.cclass
 class Timer:
+    pass
+
+
+@cython.cclass
+class ArgTimer(Timer):
     pass
 
 
@@ -76,15 +82,21 @@ class G(Sudog):
     @property
     def name(self):
         """Its name: the one given, or that of its function."""
-        if self.name_ is None:
-            return _nameof(self.coro)
-        return self.name_
+        lock(self.lock)
+        name = self.name_
+        coro = self.coro
+        unlock(self.lock)
+        return _nameof(coro) if name is None else name
 
     @name.setter
     def name(self, value):
         if not isinstance(value, str):
             raise TypeError(f"a goroutine's name must be a str, not {type(value).__name__}")
+        lock(self.lock)
+        before = self.name_
         self.name_ = value
+        unlock(self.lock)
+        del before  # only now may it die
 
     @property
     def status(self):
@@ -119,7 +131,7 @@ class G(Sudog):
         Empty for one that has ended.  What a running goroutine's stack shows is
         only where it entered its outermost coroutine: ask a parked one.
         """
-        return hooks["stack"](self.coro)
+        return hooks["stack"](self)
 
     def __await__(self):
         return hooks["join"](self)
@@ -134,6 +146,14 @@ def _nameof(coro) -> object:
     if isinstance(coro, tuple):  # a plain function that has not run yet
         coro = coro[0]
     return getattr(coro, "__qualname__", None) or type(coro).__qualname__
+
+
+def takecoro(g):
+    """A goroutine's coroutine, or (fn, args, kwargs), or None; callable by anyone."""
+    lock(g.lock)
+    coro = g.coro
+    unlock(g.lock)
+    return coro
 
 
 @cython.cclass
@@ -152,6 +172,6 @@ class Sched:
 
 
 if not cython.compiled:
-    seam.declare("runtime2.pxd", Sudog, SelectSudog, Timer, Timers, G, P, M, Sched)
+    seam.declare("runtime2.pxd", Sudog, SelectSudog, Timer, ArgTimer, Timers, G, P, M, Sched)
 
 sched = Sched.__new__(Sched)

@@ -271,6 +271,16 @@ static inline PyObject *take_exception(void) {
 #endif
 }
 
+/* The collector: leave an object out, and bring it back in. */
+static inline void track(PyObject *o) {
+    if (PyObject_IS_GC(o) && !PyObject_GC_IsTracked(o))
+        PyObject_GC_Track(o);
+}
+static inline void untrack(PyObject *o) {
+    if (PyObject_IS_GC(o))
+        PyObject_GC_UnTrack(o);
+}
+
 /* Where user code stands: its code object (a new reference, or NULL), and the
  * offset of its current instruction. */
 #if PY_VERSION_HEX >= 0x030C0000

@@ -51,6 +51,8 @@ cdef extern from "seam.h":
     void tlsset(PyObject *)
     int coroutine_send(PyObject *, PyObject **)
     object take_exception()
+    void track(object)
+    void untrack(object)
     PyObject *gopark_callerpc(int32_t *)
     bint PyCoro_CheckExact(object)
     bint coroutine_fresh(PyObject *)

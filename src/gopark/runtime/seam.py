@@ -18,6 +18,7 @@ import threading
 import time
 import types
 from pathlib import Path
+from sys import getrefcount as Py_REFCNT  # noqa: F401
 from typing import Any
 
 import cython
@@ -194,6 +195,14 @@ def disown(x: Any) -> None:
     """Give it back."""
 
 
+def track(x: Any) -> None:
+    """Let the collector see it."""
+
+
+def untrack(x: Any) -> None:
+    """Keep the collector from it."""
+
+
 # -- structures ---------------------------------------------------------------
 
 _FIELD = re.compile(r"cdef (?P<type>[\w ]+?) ?(?P<ptr>\*?)(?P<name>\w+)(?:\[(?P<n>\d+)\])?$")
@@ -218,7 +227,8 @@ def constants(pxd: str) -> dict[str, int]:
 
 def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
     if n:
-        return lambda: [None] * int(n)
+        empty = cython.NULL if type_ == "unwaitfunc" else None
+        return lambda: [empty] * int(n)
     if ptr:
         return list
     if type_ in ("aint", "aint64"):
@@ -229,7 +239,7 @@ def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
         return lambda: Mutex(name)
     if type_ == "note":
         return lambda: Note(name)
-    if name == "rand":
+    if name == "M.rand":
         return lambda: Cell(random.Random(0), name)
     if type_ == "bint":
         return bool
@@ -240,28 +250,30 @@ def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
 
 def declare(pxd: str, *classes: type) -> None:
     """Give Python classes the fields that `pxd` declares for the compiled ones."""
-    wanted = {cls.__name__: cls for cls in classes}
     makers: dict[str, dict[str, Any]] = {}
     fields: dict[str, Any] | None = None
+    cls = ""
     for line in _lines(pxd):
         if m := re.match(r"cdef class (\w+)", line):
-            fields = makers.setdefault(m[1], {})
+            cls = m[1]
+            fields = makers.setdefault(cls, {})
         elif not line.startswith("    "):
             fields = fields if not line else None
         elif fields is not None and (m := _FIELD.match(line.strip())):
-            fields[m["name"]] = _maker(m["type"], m["ptr"], m["name"], m["n"])
-        elif fields is not None and (m := re.match(r"\s+cdef void \(\*(\w+)\)", line)):
-            fields[m[1]] = type(None)
-    for name, cls in wanted.items():
-        cls.__new__ = _new(makers, name)  # type: ignore[assignment,method-assign]
+            if m["name"] != "__weakref__":
+                fields[m["name"]] = _maker(m["type"], m["ptr"], f"{cls}.{m['name']}", m["n"])
+    for class_ in classes:
+        class_.__new__ = _new(makers)  # type: ignore[assignment,method-assign]
 
 
-def _new(makers: dict[str, dict[str, Any]], name: str) -> Any:
+def _new(makers: dict[str, dict[str, Any]]) -> Any:
     def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
         self = object.__new__(cls)
         for base in reversed(cls.__mro__):
             for field, make in makers.get(base.__name__, {}).items():
                 setattr(self, field, make())
+        if hasattr(self, "__cinit__"):
+            self.__cinit__(*args, **kwargs)
         return self
 
     return __new__

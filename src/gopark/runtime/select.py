@@ -85,7 +85,7 @@ else:
         thism,
         wakeNetPoller,
     )
-    from .runtime2 import sched
+    from .runtime2 import G, M, SelectSudog, Sudog, Timer, sched
     from .seam import (
         acas,
         aload,
@@ -167,6 +167,7 @@ def selectgo(cases: tuple, default, timeout):
         # or is stopped, as it finds selectDone set.
         t: Timer = gtimer(gp)
         t.f = selectTimeout
+        t.isselect = True
         when: int64_t = nanotime() + ns
         addtimer(m.p.timers, t, when, 0)
         wakeNetPoller(when)
@@ -214,10 +215,10 @@ def outcome(s):
 @cython.cfunc
 @cython.exceptval(check=False)
 def selectTimeout(t: Timer, seq: int32_t) -> cython.void:
+    """The timeout has won (see runtimers)."""
     gp: G = gptr(t.g)
-    if acas(gp.selectDone, 0, 1):
-        gp.elem = None
-        goready(thism(), gp, True)
+    gp.elem = None
+    goready(thism(), gp, True)
 
 
 def parse(m, gp, cases):

@@ -28,6 +28,7 @@ if cython.compiled:
         wakeNetPoller,
     )
     from cython.cimports.gopark.runtime.runtime2 import (
+        ArgTimer,
         G,
         M,
         Sudog,
@@ -42,7 +43,7 @@ if cython.compiled:
     from cython.cimports.libc.stdint import int32_t, int64_t
 else:
     from . import seam
-    from .chan import bufput, dequeue, waker
+    from .chan import bufput, dequeue, hchan, waker
     from .proc import (
         enter,
         getg,
@@ -55,7 +56,7 @@ else:
         thism,
         wakeNetPoller,
     )
-    from .runtime2 import Timer, sched
+    from .runtime2 import ArgTimer, G, M, Timer, sched
     from .seam import aadd, aload, aload64, gptr, lock, nanotime, ref, unlock
     from .timers import addtimer, deltimer
 
@@ -74,7 +75,7 @@ def durationns(seconds):
         return 0
     if s > 1e9:
         return _FOREVER
-    return int(s * 1e9)
+    return int(s * 1e9) or 1
 
 
 def gtimer(gp):
@@ -97,6 +98,7 @@ def timesleep(seconds):
         raise refuse(gp)
     t: Timer = gtimer(gp)
     t.f = goroutineReady
+    t.isselect = False
     when: int64_t = nanotime() + ns
     addtimer(m.p.timers, t, when, 0)
     if aload64(m.p.timers.wakeTime) == when:
@@ -125,8 +127,9 @@ sched.unwait[waitReasonSleep] = unwaitsleep
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def sendTime(t: Timer, seq: int32_t) -> cython.void:
+def sendTime(sleeper: Timer, seq: int32_t) -> cython.void:
     """Send the time, unless the last one is still there; never waits (Go: ``sendTime``)."""
+    t: ArgTimer = cython.cast(ArgTimer, sleeper)
     now = nanotime() / 1e9
     c: hchan = cython.cast(hchan, t.arg)
     sg: Sudog = None
@@ -146,8 +149,9 @@ def sendTime(t: Timer, seq: int32_t) -> cython.void:
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def goFunc(t: Timer, seq: int32_t) -> cython.void:
+def goFunc(sleeper: Timer, seq: int32_t) -> cython.void:
     """Call the function in a goroutine of its own (Go: ``goFunc``)."""
+    t: ArgTimer = cython.cast(ArgTimer, sleeper)
     fn, args, kwargs, context = t.arg
     newproc(thism(), (fn, args, kwargs), None, context.copy())
 
@@ -159,14 +163,14 @@ class rtTimer:
     def _start_chan(self, c, seconds, period):
         """Send on `c` after `seconds`, and with `period` again every so often."""
         self.chan = c
-        self.t = Timer.__new__(Timer)
+        self.t = ArgTimer.__new__(ArgTimer)
         self.t.f = sendTime
         self.t.arg = c
         starttimer(self, seconds, period)
 
     def _start_func(self, fn, args, kwargs, seconds):
         """Call `fn` in a goroutine after `seconds`."""
-        self.t = Timer.__new__(Timer)
+        self.t = ArgTimer.__new__(ArgTimer)
         self.t.f = goFunc
         self.t.arg = (fn, args, kwargs, contextvars.copy_context())
         starttimer(self, seconds, False)
@@ -197,7 +201,7 @@ def starttimer(self: rtTimer, seconds, periodic: cython.bint) -> object:
     if m is None:
         raise RuntimeError("timers can be started only in a goroutine, inside gopark.run(main)")
     when: int64_t = nanotime() + ns
-    t: Timer = self.t
+    t: ArgTimer = self.t
     lock(t.lock)
     deltimer(t)  # two threads may reset at once; a timer is never started twice
     self.period = ns if periodic else 0
@@ -212,7 +216,7 @@ def starttimer(self: rtTimer, seconds, periodic: cython.bint) -> object:
 @cython.cfunc
 @cython.exceptval(check=False)
 def stoptimer(self: rtTimer) -> cython.bint:
-    t: Timer = self.t
+    t: ArgTimer = self.t
     c: hchan = self.chan
     stale = None
     lock(t.lock)

@@ -13,6 +13,9 @@ on, and is dropped when it comes up, or when more than a quarter are stale.
 A firing timer is taken out under the heap's lock and called under none, as it
 may take the lock of a channel or start a goroutine.  Between the two it may be
 stopped: ``f`` is given the ``seq`` of the firing, and compares where that matters.
+A select's timeout wins its select while the lock is still held: the goroutine
+stops its timer, under the same lock, before it goes on to anything else, so it is
+that very select, and the goroutine is alive.
 
 Rejected: the timer's index kept in the timer, for removal at once.  Each step of
 a sift would then write into a timer that is nowhere near in memory, which for a
@@ -27,12 +30,14 @@ if cython.compiled:
         Timer,
         Timers,
         disown,
+        gptr,
         own,
         ref,
         tptr,
     )
     from cython.cimports.gopark.runtime.seam import (
         aadd,
+        acas,
         aload,
         astore64,
         guintptr,
@@ -41,7 +46,7 @@ if cython.compiled:
     )
     from cython.cimports.libc.stdint import int32_t, int64_t
 else:
-    from .seam import aadd, aload, astore64, disown, lock, own, ref, tptr, unlock
+    from .seam import aadd, acas, aload, astore64, disown, gptr, lock, own, ref, tptr, unlock
 
     int32_t = int64_t = guintptr = int
 
@@ -70,12 +75,23 @@ def deltimer(t):
     if ts is None:
         return False
     lock(ts.lock)
-    started: cython.bint = aload(t.seq) & 1
+    seq: int32_t = aload(t.seq)
+    started: cython.bint = seq & 1
+    first: cython.bint = False
+    crowded: cython.bint = False
     if started:
         aadd(t.seq, 1)
-        ts.stale += 1
-    crowded: cython.bint = ts.stale > 64 and ts.stale > ts.len >> 2
+        first = tptr(ts.heap[0]) is t and ts.seqs[0] == seq
+        if first:
+            popfirst(ts)
+            setwake(ts)
+        else:
+            ts.stale += 1
+            # All stale: then the program may be dead, and should not wait to see it.
+            crowded = ts.stale == ts.len or (ts.stale > 64 and ts.stale > ts.len >> 2)
     unlock(ts.lock)
+    if first:
+        disown(ref(t))
     if crowded:
         clean(ts)
     return started
@@ -113,8 +129,10 @@ def runtimers(ts, now):
             popfirst(ts)
             seq = aadd(t.seq, 1)
         setwake(ts)
+        won: cython.bint = not t.isselect or acas(gptr(t.g).selectDone, 0, 1)
         unlock(ts.lock)
-        t.f(t, seq)
+        if won:
+            t.f(t, seq)
         if not again:
             disown(ref(t))
         t = None

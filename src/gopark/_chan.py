@@ -3,6 +3,7 @@
 These methods are plain Python coroutines on purpose: awaiting a Python coroutine
 that returns a value is several times faster than awaiting a compiled object that
 does.  Each makes one call into the core, which does all that can be done at once.
+``send`` gives no value, and is compiled, in the base class.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Generic, TypeVar
 from .runtime.chan import (
     chanrecv,
     chanrecv_ok,
-    chansend,
     channext,
     hchan,
     received,
@@ -35,11 +35,6 @@ class Chan(hchan, Generic[T]):
     """
 
     __slots__ = ()
-
-    async def send(self, value: T) -> None:
-        """Send `value`; waits for a receiver or for room.  Raises ChanClosed if closed."""
-        if chansend(self, value) is WAIT:
-            await PARK
 
     async def recv(self) -> T:
         """Receive a value; waits for one.  Raises ChanClosed if closed and drained."""

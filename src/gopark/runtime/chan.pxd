@@ -19,6 +19,11 @@ cdef class hchan:
     cdef waitq sendq          # [const]
     cdef object __weakref__
 
+cdef class SendOp:
+    # `c.send(value)`, not yet awaited.
+    cdef hchan c              # None once awaited
+    cdef object value
+
 cdef object EMPTY             # recvnow: nothing there, the lock is still held
 cdef object SHUT              # recvnow: closed and drained
 
@@ -27,6 +32,7 @@ cdef Sudog dequeue(waitq q)
 cdef bint unqueue(waitq q, Sudog sg) noexcept
 cdef G waker(Sudog sg, bint success)
 cdef int bufput(hchan c, object value) except -1
+cdef bint chansend(hchan c, object value) except -1
 cdef bint sendnow(M m, hchan c, object value) except -1
 cdef object recvnow(M m, hchan c)
 cdef object waitrecv(M m, G gp, hchan c)

@@ -19,6 +19,8 @@ do what they can at once; if they give `WAIT`, the goroutine is in the queue and
 must now await `PARK`.  The value is then found in its G.
 """
 
+import warnings
+
 import cython
 
 from .errors import ChanClosed, WouldBlock
@@ -29,6 +31,7 @@ if cython.compiled:
         getg,
         goready,
         gopark,
+        leaf,
         leave,
         mustwait,
         preempted,
@@ -56,6 +59,7 @@ else:
         getg,
         goready,
         gopark,
+        leaf,
         leave,
         mustwait,
         preempted,
@@ -133,6 +137,13 @@ class hchan:
         """No more values will be sent.  Raises ChanClosed if it is closed already."""
         closechan(self)
 
+    def send(self, value):
+        """Send `value`; waits for a receiver or for room.  Raises ChanClosed if closed."""
+        op: SendOp = SendOp.__new__(SendOp)
+        op.c = self
+        op.value = value
+        return op
+
     def send_nowait(self, value):
         """Send, or raise WouldBlock if that had to wait; from any thread."""
         m: M = enter()
@@ -159,10 +170,42 @@ class hchan:
         return value
 
 
+@cython.freelist(32)
+@cython.cclass
+class SendOp:
+    """``c.send(value)``: happens when it is awaited.
+
+    No coroutine: a send gives no value, and awaiting a compiled object that gives
+    none is the cheapest await there is.
+    """
+
+    def __await__(self):
+        c: hchan = self.c
+        if c is None:
+            raise RuntimeError("cannot await the same send twice: call send() again")
+        self.c = None
+        value = self.value
+        self.value = None
+        chansend(c, value)
+        return leaf
+
+    def __dealloc__(self):
+        if self.c is not None:
+            neverawaited()
+
+    def __repr__(self):
+        return f"<send on {self.c!r}>" if self.c is not None else "<send, awaited>"
+
+
+@cython.cfunc
+def neverawaited() -> object:
+    warnings.warn("a channel's send() was never awaited", RuntimeWarning, stacklevel=2)
+
+
 if cython.compiled:
     _ids = cython.declare(aint64, 0)
 else:
-    seam.declare("chan.pxd", waitq, hchan)
+    seam.declare("chan.pxd", waitq, hchan, SendOp)
     _ids = seam.Cell()
 
 
@@ -308,13 +351,13 @@ def yielding(m, value):
 # -- send, receive, close -----------------------------------------------------
 
 
-def chansend(c: hchan, value):
-    """`Chan.send`: None if it is done, or WAIT (Go: ``chansend``)."""
+def chansend(c, value):
+    """Send: True if the goroutine must wait (Go: ``chansend``)."""
     m: M = enter()
     gp: G = getg(m)
     lock(c.lock)
     if sendnow(m, c, value):
-        return yielding(m, None)
+        return yielding(m, None) is mustwait
     if not gopark(m, gp, waitReasonChanSend):
         unlock(c.lock)
         leave(m)
@@ -324,7 +367,7 @@ def chansend(c: hchan, value):
     enqueue(c.sendq, gp)
     unlock(c.lock)
     leave(m)
-    return mustwait
+    return True
 
 
 def waitrecv(m, gp, c):

@@ -34,7 +34,6 @@ from cython.cimports.gopark.runtime.seam import (
     lock,
     nanotime,
     this_tstate,
-    tlsset,
     unlock,
 )
 from cython.cimports.gopark.runtime.timers import addtimer, droptimers
@@ -212,7 +211,6 @@ class World:
         sched.m0 = self.m
         sched.allm.append(self.m)
         proc.procresize(self.m, procs)
-        tlsset(ref(self.m))
 
     def __enter__(self):
         return self
@@ -224,7 +222,6 @@ class World:
             droptimers(pp.timers)
             gstore(pp.runnext, cython.NULL)
             astore(pp.runqhead, aload(pp.runqtail))
-        tlsset(cython.NULL)
         _clear()
         sched.allm = []
         sched.m0 = None
@@ -304,7 +301,7 @@ class World:
 
     def picknext(self) -> tuple:
         """What the M would run next, and whether it inherits; there must be something."""
-        gp: G = proc.picknext(self.m)
+        gp: G = proc.findrunnable(self.m)
         return _goid(gp), self.m.inherit
 
     def findrunnable(self) -> int:
@@ -413,12 +410,11 @@ def _clear() -> cython.void:
     astore(sched.runqsize, 0)
 
 
-@cython.cfunc
-def _goid(gp: G) -> object:
+def _goid(gp):
     return None if gp is None else gp.goid
 
 
 @cython.cfunc
 @cython.exceptval(check=False)
 def _ready(t: Timer, seq: int32_t) -> cython.void:
-    proc.goready(proc.thism(), gptr(t.g), True)
+    proc.goready(sched.m0, gptr(t.g), True)

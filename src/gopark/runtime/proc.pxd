@@ -4,7 +4,11 @@ from gopark.runtime.seam cimport PyCoro_CheckExact, coroutine_fresh, PyObject, c
 from cpython.ref cimport Py_DECREF
 
 cdef object mustwait   # what an operation gives its async def: wait now
+cdef GoschedLeaf goschedleaf
 cdef object leaf       # what every wait awaits
+
+cdef class GoschedLeaf:
+    pass
 
 # ---- for the modules above ----
 cdef M enter()
@@ -25,13 +29,13 @@ cdef int exitsyscall(M m) except -1
 cdef int exitsyscall0(M m) except -1
 cdef void entersyscall(M m) noexcept
 cdef bint schedule(M m) except -1
-cdef G picknext(M m)
 cdef int execute(M m, G gp) except -1
 cdef int gogo(M m, G gp) except? -7
 cdef bint mcall(M m, G gp) except -1
 cdef bint park_m(M m, G gp) noexcept
 cdef void gosched_m(M m, G gp) noexcept
 cdef int firstrun(G gp) except? -7
+cdef void abandonwait(G gp) noexcept
 cdef int failed(G gp) except -1
 cdef G globpop()
 cdef int foreign(G gp) except -1

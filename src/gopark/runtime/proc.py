@@ -124,6 +124,7 @@ if cython.compiled:
         cheaprand,
         gcas,
         gload,
+        gobuiltin,
         gstore,
         guintptr,
         gxchg,
@@ -174,12 +175,19 @@ WAIT = mustwait
 # -- where user code enters the runtime ---------------------------------------
 
 
+@cython.cfunc
+@cython.inline
+def curm() -> M:
+    """This thread's M, or None (Go: ``getg().m``)."""
+    p = tlsget()
+    if p == ref(None):
+        return None
+    return cython.cast(M, p)
+
+
 def thism():
-    """This thread's M, or None."""
-    if cython.compiled:
-        p = tlsget()
-        return cython.cast(M, p) if p != cython.NULL else None
-    return tlsget()
+    """`curm` for the other modules."""
+    return curm()
 
 
 def enter():
@@ -189,7 +197,7 @@ def enter():
     goes through the global queue.  Nests, since the collector and signal handlers
     may run user code inside the runtime.
     """
-    m: M = thism()
+    m: M = curm()
     if m is None or m.p is None:
         return None
     if m.depth == 0:
@@ -336,13 +344,13 @@ class ParkLeaf:
         return self
 
     def __next__(self):
-        m: M = thism()
-        gp: G = gptr(m.curg) if m is not None else None
-        if gp is None:
+        p = tlsget()  # no references: this runs twice for every wait
+        if p == ref(None) or cython.cast(M, p).curg == ref(None):
             raise RuntimeError("a wait of gopark was awaited outside of a goroutine")
-        s: int32_t = aload(gp.parkstate)
+        s: int32_t = aload(cython.cast(G, cython.cast(M, p).curg).parkstate)
         if s == PS_PARKING or s == PS_GOSCHED:
             return None
+        gp: G = gptr(cython.cast(M, p).curg)
         if s == PS_READY:
             astore(gp.parkstate, PS_NONE)
         gp.c = None
@@ -359,28 +367,27 @@ class GoschedLeaf:
     """Awaiting it yields the processor; the call that gave it did nothing."""
 
     def __await__(self):
-        m: M = thism()
-        gp: G = gptr(m.curg) if m is not None else None
-        if gp is None:
+        p = tlsget()
+        if p == ref(None) or cython.cast(M, p).curg == ref(None):
             getg(None)
-        if aload(gp.parkstate) == PS_NONE and not sched.closing:
-            astore(gp.parkstate, PS_GOSCHED)
+        if not sched.closing:
+            acas(cython.cast(G, cython.cast(M, p).curg).parkstate, PS_NONE, PS_GOSCHED)
         return leaf
 
 
 leaf = ParkLeaf()
 PARK = leaf
-_GOSCHED = GoschedLeaf()
+goschedleaf = GoschedLeaf()
 
 
 def gosched():
     """``await gosched()``: let others run; comes back through the global queue."""
-    return _GOSCHED
+    return goschedleaf
 
 
 def takeelem():
     """The value that the goroutine was woken with; it takes it once."""
-    m: M = thism()
+    m: M = curm()
     gp: G = gptr(m.curg)
     value = gp.elem
     gp.elem = None
@@ -454,7 +461,7 @@ def allgadd(pp, gp):
 
 
 def allgdel(gp):
-    pp: P = sched.allp[gp.shard]
+    pp: P = cython.cast(P, sched.allp[gp.shard])
     lock(pp.allglock)
     after: G = gptr(gp.allnext)
     before: G = gptr(gp.allprev)
@@ -467,7 +474,8 @@ def allgdel(gp):
     gp.allnext = ref(None)
     gp.allprev = ref(None)
     unlock(pp.allglock)
-    track(gp)
+    if Py_REFCNT(gp) > 2:
+        track(gp)  # somebody has a handle
     track(gp.context)
     disown(ref(gp))
 
@@ -498,7 +506,7 @@ def schedule(m):
     False when the program is over; the M then owns no P.
     """
     while True:
-        gp: G = picknext(m)
+        gp: G = findrunnable(m)
         if gp is None:
             return False
         if m.spinning:
@@ -512,34 +520,6 @@ def schedule(m):
             continue
         execute(m, gp)
         return True
-
-
-def picknext(m):
-    """The goroutine to run next; waits until there is one."""
-    if aload(sched.gcwaiting):
-        gcstopm(m)
-    pp: P = m.p
-    if aload(sched.stopping):
-        if pp is not None:
-            releasep(m)
-        return None
-    if pp is None:
-        return findrunnable(m)
-    astore_rel(pp.preempt, 0)
-    m.inherit = False
-    checkTimers(pp)
-    gp: G = None
-    if pp.schedtick % _TICK == 0 and aload(sched.runqsize) > 0:
-        # Once in a while the global queue goes first: two goroutines that keep
-        # readying each other would otherwise own the local queue for ever.
-        lock(sched.lock)
-        gp = globrunqget(pp, 1)
-        unlock(sched.lock)
-    if gp is None:
-        gp = runqget(m, pp)
-    if gp is None:
-        gp = findrunnable(m)
-    return gp
 
 
 def execute(m, gp):
@@ -602,7 +582,7 @@ def firstrun(gp):
         gp.coro = coro
         gp.elem = None
         unlock(gp.lock)
-    elif gp.coro.cr_suspended or gp.coro.cr_running:
+    elif iscoro(gp.coro) and not fresh(gp.coro):
         gp.elem = hooks["reused"](gp.coro)
         return GO_RAISED
     return resume(gp)
@@ -662,6 +642,8 @@ def foreign(gp):
 
 def goexit0(m, gp, how):
     """The goroutine has ended (Go: ``goexit0``)."""
+    if aload(gp.parkstate) != PS_NONE:
+        abandonwait(gp)
     if how == GO_RAISED:
         failed(gp)
     name = gp.name_
@@ -688,6 +670,15 @@ def goexit0(m, gp, how):
     if sched.maxgoroutines:
         aadd64(sched.ngoroutines, -1)
     allgdel(gp)
+
+
+def abandonwait(gp):
+    """It began to wait, but what it awaited was driven by hand and dropped."""
+    s: int32_t = aload(gp.parkstate)
+    if s != PS_GOSCHED and not sched.unwait[gp.waitreason](gp):
+        while aload(gp.parkstate) != PS_READY:
+            usleep_detached(1)  # whoever has taken it out of its queue is about to ready it
+    astore(gp.parkstate, PS_NONE)
 
 
 def failed(gp):
@@ -776,9 +767,21 @@ def findrunnable(m):
                 return None
             continue
         pp: P = m.p
+        astore_rel(pp.preempt, 0)
         m.inherit = False
-        pollUntil: int64_t = checkTimers(pp)
-        gp: G = runqget(m, pp)
+        pollUntil: int64_t = 0
+        if aload64(pp.timers.wakeTime):
+            pollUntil = checkTimers(pp)
+        gp: G
+        if aload(sched.runqsize) and pp.schedtick % _TICK == 0:
+            # Once in a while the global queue goes first: two goroutines that keep
+            # readying each other would otherwise own the local queue for ever.
+            lock(sched.lock)
+            gp = globrunqget(pp, 1)
+            unlock(sched.lock)
+            if gp is not None:
+                return gp
+        gp = runqget(m, pp)
         if gp is not None:
             return gp
         if aload(sched.runqsize):
@@ -856,7 +859,7 @@ def stealWork(m):
         last: cython.bint = i == 3
         start: int32_t = cheaprand(m.rand) % n
         for k in range(n):
-            p2: P = sched.allp[(start + k) % n]
+            p2: P = cython.cast(P, sched.allp[(start + k) % n])
             if aload(sched.gcwaiting) or aload(sched.stopping):
                 return None
             if p2 is pp:
@@ -889,7 +892,7 @@ def checkRunqsNoP():
     """Does any P have work queued?  Called without one, by an M about to sleep."""
     i: int32_t
     for i in range(sched.gomaxprocs):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         if not runqempty(pp):
             return True
     return False
@@ -1033,7 +1036,7 @@ def checkdead():
         return False
     i: int32_t
     for i in range(sched.gomaxprocs):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         if aload64(pp.timers.wakeTime) or not runqempty(pp):
             return False
     return not aload(sched.stopping)
@@ -1305,7 +1308,7 @@ def stopTheWorld(m):
         unlock(sched.lock)
         i: int32_t
         for i in range(sched.gomaxprocs):
-            pp: P = sched.allp[i]
+            pp: P = cython.cast(P, sched.allp[i])
             word: int32_t = aload(pp.status)
             if (m is not None and pp is m.p) or word & 7 == _Pgcstop:
                 continue
@@ -1337,7 +1340,7 @@ def startTheWorld(m):
     astore(sched.gcwaiting, 0)
     i: int32_t
     for i in range(sched.gomaxprocs - 1, -1, -1):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         if m is not None and pp is m.p:
             continue
         astore(pp.status, _Pidle)
@@ -1368,7 +1371,7 @@ def procresize(m, n):
         acquirep(m, sched.allp[0])
     to: P = m.p
     for i in range(n, old):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         lock(sched.lock)
         while True:
             gp: G = runqget(m, pp)
@@ -1441,7 +1444,7 @@ def rt_run(stack, procs, maxgoroutines, seed):
     `stack` is a coroutine, or ``(fn, args, kwargs)``.  Returns ``(reason, value,
     failed, report)`` for the public face to make a result or an exception of.
     """
-    if thism() is not None:
+    if curm() is not None:
         raise RuntimeError(
             "gopark.run was called inside a gopark program: await the coroutine, or start it "
             "with go()"
@@ -1501,7 +1504,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     procresize(m, procs)
     i: int32_t
     for i in range(procs - 1, 0, -1):
-        pidleput(sched.allp[i])
+        pidleput(cython.cast(P, sched.allp[i]))
     tlsset(ref(m))
     return m
 
@@ -1529,7 +1532,7 @@ def runmain(m: M, stack) -> object:
         shutdown(m, agens)
     restore()
     for i in range(len(sched.allp)):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         droptimers(pp.timers)
         pp.sudogcache = None
     m.p = None
@@ -1587,7 +1590,7 @@ def stopothers(m: M) -> object:
     astore(sched.nmspinning, 0)
     i: int32_t
     for i in range(sched.gomaxprocs):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         pp.m = None
         astore(pp.status, _Pidle)
         if i:
@@ -1617,7 +1620,7 @@ def closeall(m: M, stuck) -> object:
     astore(sched.runqsize, 0)
     i: int32_t
     for i in range(len(sched.allp)):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         gstore(pp.runnext, ref(None))
         astore(pp.runqhead, 0)
         astore(pp.runqtail, 0)
@@ -1650,7 +1653,7 @@ def allgoroutines() -> list:
     found = []
     i: int32_t
     for i in range(len(sched.allp)):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         lock(pp.allglock)
         n: int32_t = 0
         gp: G = gptr(pp.allgs)
@@ -1678,21 +1681,34 @@ def _goid(g):
 # -- what the public face calls -----------------------------------------------
 
 
-@cython.always_allow_keywords(True)
-def go(fn, *args, name=None, **kwargs):
-    """Start a goroutine; never waits.
-
-    `fn` is a coroutine, or an async or plain function that is called with the
-    arguments.  From any thread while a program runs.  Raises TooManyGoroutines at
-    the limit, TypeError for what is neither (Go: the ``go`` statement).
-    """
-    if iscoro(fn) and not args and not kwargs and fresh(fn):
-        stack = fn
-    else:
-        stack = hooks["asstack"](fn, args, kwargs, "go")
+def goslow(args: tuple, kwargs: dict):
+    """`go` of anything but a coroutine alone."""
+    if not args:
+        raise TypeError("go() needs a coroutine or a function")
+    name = kwargs.pop("name", None)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a goroutine's name must be a str, not {type(name).__name__}")
-    return go_(stack, name)
+    return go_(hooks["asstack"](args[0], args[1:], kwargs, "go"), name)
+
+
+@cython.cfunc
+def gofast(coro: object) -> object:
+    if not fresh(coro):
+        raise hooks["reused"](coro)
+    m: M = enter()
+    try:
+        return newproc(m, coro, None, None)
+    finally:
+        leave(m)
+
+
+if cython.compiled:
+    # A builtin of its own: Cython would make a tuple and a dict for every call.
+    go = gobuiltin(gofast, goslow)
+else:
+
+    def go(*args, **kwargs):
+        return goslow(args, kwargs)
 
 
 def go_(stack, name):
@@ -1763,7 +1779,7 @@ sched.unwait[waitReasonJoin] = unwaitjoin
 
 def current_():
     """The running goroutine, or None outside of one."""
-    m: M = thism()
+    m: M = curm()
     return gptr(m.curg) if m is not None else None
 
 
@@ -1774,7 +1790,7 @@ def numgoroutine_():
     if not aload(sched.running):
         return 0
     for i in range(len(sched.allp)):
-        pp: P = sched.allp[i]
+        pp: P = cython.cast(P, sched.allp[i])
         total += pp.nborn - pp.ndied
     return total
 

@@ -233,13 +233,19 @@ cdef Sched sched
 cdef object takecoro(G g)
 
 cdef inline G gptr(guintptr x):
-    return <G>x if x is not NULL else None
+    if x is NULL:
+        return None
+    return <G>x
 
 cdef inline Sudog sgptr(guintptr x):
-    return <Sudog>x if x is not NULL else None
+    if x is NULL:
+        return None
+    return <Sudog>x
 
 cdef inline Timer tptr(guintptr x):
-    return <Timer>x if x is not NULL else None
+    if x is NULL:
+        return None
+    return <Timer>x
 
 cdef inline void own(object x) noexcept:
     Py_INCREF(x)

@@ -9,7 +9,7 @@ import types
 import cython
 
 if cython.compiled:
-    from cython.cimports.gopark.runtime.seam import lock, unlock
+    from cython.cimports.gopark.runtime.seam import PyCoro_CheckExact, PyObject, coroutine_name, lock, unlock
 else:
     from . import seam
     from .seam import lock, unlock
@@ -145,6 +145,9 @@ class G(Sudog):
 def _nameof(coro) -> object:
     if isinstance(coro, tuple):  # a plain function that has not run yet
         coro = coro[0]
+    if cython.compiled:
+        if PyCoro_CheckExact(coro):
+            return coroutine_name(cython.cast(cython.pointer(PyObject), coro))
     return getattr(coro, "__qualname__", None) or type(coro).__qualname__
 
 

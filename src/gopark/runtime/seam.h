@@ -271,6 +271,54 @@ static inline PyObject *take_exception(void) {
 #endif
 }
 
+static inline PyObject *coroutine_name(PyObject *coro) {
+#if PY_VERSION_HEX < 0x030E0000
+    return Py_NewRef(((PyCoroObject *)coro)->cr_qualname);
+#else
+    return PyObject_GetAttrString(coro, "__qualname__");
+#endif
+}
+
+/* `go`: one coroutine goes straight to `fast`, everything else to the Python
+ * function `slow(args, kwargs)`. */
+static PyObject *(*gopark_go_fast)(PyObject *);
+static PyObject *gopark_go_slow;
+
+static PyObject *gopark_go(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t n,
+                           PyObject *kwnames) {
+    if (n == 1 && kwnames == NULL && PyCoro_CheckExact(args[0]))
+        return gopark_go_fast(args[0]);
+    Py_ssize_t i, nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    PyObject *tuple = PyTuple_New(n), *kwargs = PyDict_New(), *g = NULL;
+    if (tuple == NULL || kwargs == NULL)
+        goto done;
+    for (i = 0; i < n; i++)
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    for (i = 0; i < nkw; i++)
+        if (PyDict_SetItem(kwargs, PyTuple_GET_ITEM(kwnames, i), args[n + i]) < 0)
+            goto done;
+    g = PyObject_CallFunctionObjArgs(gopark_go_slow, tuple, kwargs, NULL);
+done:
+    Py_XDECREF(tuple);
+    Py_XDECREF(kwargs);
+    return g;
+}
+
+static PyMethodDef gopark_go_def = {
+    "go", (PyCFunction)(void (*)(void))gopark_go, METH_FASTCALL | METH_KEYWORDS,
+    "go($module, fn, /, *args, name=None, **kwargs)\n--\n\n"
+    "Start a goroutine; never waits.  Returns its handle (Go: the go statement).\n\n"
+    "fn is a coroutine, or an async or plain function that is called with the\n"
+    "arguments.  May be called on any thread while a program runs.\n\n"
+    "Raises TooManyGoroutines at the limit of run(max_goroutines=), TypeError for\n"
+    "what is none of these, RuntimeError when no program runs."};
+
+static inline PyObject *gobuiltin(PyObject *(*fast)(PyObject *), PyObject *slow) {
+    gopark_go_fast = fast;
+    gopark_go_slow = Py_NewRef(slow);
+    return PyCFunction_New(&gopark_go_def, NULL);
+}
+
 /* The collector: leave an object out, and bring it back in. */
 static inline void track(PyObject *o) {
     if (PyObject_IS_GC(o) && !PyObject_GC_IsTracked(o))

@@ -56,3 +56,5 @@ cdef extern from "seam.h":
     PyObject *gopark_callerpc(int32_t *)
     bint PyCoro_CheckExact(object)
     bint coroutine_fresh(PyObject *)
+    object gobuiltin(object (*)(object), object)
+    object coroutine_name(PyObject *)

@@ -8,6 +8,8 @@ cdef void sellock(SelectSudog head) noexcept
 cdef void selunlock(SelectSudog head, hchan but) noexcept
 cdef SelectSudog choose(M m, SelectSudog head)
 cdef bint ready(SelectSudog s) noexcept
+cdef bint canproceed(hchan c, bint issend) noexcept
+cdef object selectnow(M m, tuple cases)
 cdef void enqueueall(SelectSudog head) noexcept
 cdef void unqueueall(SelectSudog head) noexcept
 cdef void freesudogs(M m, SelectSudog head) noexcept

@@ -58,6 +58,7 @@ if cython.compiled:
         waitReasonSelectNoCases,
     )
     from cython.cimports.gopark.runtime.seam import (
+        GOPARK_GIL,
         acas,
         aload,
         astore,
@@ -87,6 +88,7 @@ else:
     )
     from .runtime2 import G, M, SelectSudog, Sudog, Timer, sched
     from .seam import (
+        GOPARK_GIL,
         acas,
         aload,
         astore,
@@ -128,6 +130,10 @@ def selectgo(cases: tuple, default, timeout):
     ns: int64_t = -1 if timeout is None else durationns(timeout)
     m: M = enter()
     gp: G = getg(m)
+    if GOPARK_GIL:
+        result = selectnow(m, cases)
+        if result is not EMPTY:
+            return yielding(m, result)
     head: SelectSudog = parse(m, gp, cases)
     while True:
         sellock(head)
@@ -336,14 +342,53 @@ def choose(m, head):
     return chosen
 
 
+def selectnow(m, cases):
+    """A select that need not wait, where the GIL is the lock; EMPTY if it must.
+
+    Channels need no order, and cases no sudogs.  Bad cases are left for `parse`.
+    """
+    chosen: hchan = None
+    value = None
+    issend: cython.bint = False
+    index: int32_t = -1
+    n: int32_t = 0
+    i: int32_t = -1
+    for case in cases:
+        i += 1
+        if case is None:
+            continue
+        sends: cython.bint = type(case) is tuple and len(cython.cast(tuple, case)) == 2
+        c = cython.cast(tuple, case)[0] if sends else case
+        if not isinstance(c, hchan):
+            return EMPTY
+        if canproceed(cython.cast(hchan, c), sends):
+            n += 1
+            if n == 1 or cheaprand(m.rand) % n == 0:
+                chosen = cython.cast(hchan, c)
+                issend = sends
+                value = cython.cast(tuple, case)[1] if sends else None
+                index = i
+    if chosen is None:
+        return EMPTY
+    lock(chosen.lock)
+    if issend:
+        sendnow(m, chosen, value)
+        return index, None
+    value = recvnow(m, chosen)
+    return index, CLOSED if value is SHUT else value
+
+
 def ready(s):
+    return canproceed(cython.cast(hchan, s.c), s.issend)
+
+
+def canproceed(c, issend):
     """Can this case go ahead?  Drops waiters whose select has fired elsewhere."""
-    c: hchan = cython.cast(hchan, s.c)
     if c.closed_:
         return True
-    if c.qcount < c.dataqsiz if s.issend else c.qcount > 0:
+    if c.qcount < c.dataqsiz if issend else c.qcount > 0:
         return True
-    q: waitq = c.recvq if s.issend else c.sendq
+    q: waitq = c.recvq if issend else c.sendq
     while True:
         w: Sudog = sgptr(q.first)
         if w is None:

@@ -8,7 +8,8 @@ does.  Each makes one call into the core, which does all that can be done at onc
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .runtime.chan import (
     chanrecv,
@@ -35,6 +36,12 @@ class Chan(hchan, Generic[T]):
     """
 
     __slots__ = ()
+
+    if TYPE_CHECKING:  # compiled, in hchan, which knows no T
+
+        def send(self, value: T) -> Awaitable[None]: ...
+        def send_nowait(self, value: T) -> None: ...
+        def recv_nowait(self) -> T: ...
 
     async def recv(self) -> T:
         """Receive a value; waits for one.  Raises ChanClosed if closed and drained."""

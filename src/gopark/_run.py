@@ -92,7 +92,7 @@ def _outcome(
     panics = awaits.panics()
     if error is None and panics:
         error = panics.pop(0)
-        error.others = tuple(panics)  # type: ignore[attr-defined]
+        error.others = tuple(panics)
         panics = []
     for panic in panics:
         assert error is not None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._chan import Chan
 from .runtime.proc import PARK, WAIT
 from .runtime.select import selected, selectgo
 
 
 async def select(
-    *cases: Any, default: bool = False, timeout: float | None = None
+    *cases: Chan[Any] | tuple[Chan[Any], Any] | None,
+    default: bool = False,
+    timeout: float | None = None,
 ) -> tuple[int, Any]:
     """Wait until one of the cases can go ahead, do it, and tell which.
 

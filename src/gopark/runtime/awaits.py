@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
 
 from . import errors, proc
-from .runtime2 import hooks
+from .runtime2 import G, hooks
 
 PARK = proc.PARK
 
@@ -90,8 +90,13 @@ class _Throw:
 # -- starting -----------------------------------------------------------------
 
 
-def iscoroutine(value: Any) -> bool:
-    return isinstance(value, types.CoroutineType)
+def ascoroutine(value: Any) -> Any:
+    """The coroutine with which a plain function goes on, None if it gave its result."""
+    if isinstance(value, types.CoroutineType):
+        return value
+    if inspect.isawaitable(value) and not isinstance(value, G):
+        return _await(value)
+    return None
 
 
 async def _await(awaitable: Any) -> Any:
@@ -278,6 +283,7 @@ def nothread(exc: BaseException) -> None:
 
 errors._on_panic[:] = [panic]
 hooks.update(
+    ascoroutine=ascoroutine,
     asstack=asstack,
     asyncgens=asyncgens,
     breathe=breathe,
@@ -285,7 +291,6 @@ hooks.update(
     explain=explain,
     foreign=foreign,
     frames=frames,
-    iscoroutine=iscoroutine,
     join=join,
     mstart=mstart,
     nothread=nothread,

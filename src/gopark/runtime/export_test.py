@@ -150,7 +150,7 @@ def check_sched() -> int:
         found[n] = ref(gp)
         n += 1
         glob += 1
-        gp = gptr(gp.next)
+        gp = gptr(gp.schedlink)
     size: cython.int = aload(sched.runqsize)
     unlock(sched.lock)
     queued = [gptr(found[i]) for i in range(n)]
@@ -279,7 +279,7 @@ class World:
         gp: G = gptr(sched.runqfirst)
         while gp is not None:
             found.append(gp.goid)
-            gp = gptr(gp.next)
+            gp = gptr(gp.schedlink)
         assert len(found) == aload(sched.runqsize)
         return found
 

@@ -15,6 +15,7 @@ cdef M enter()
 cdef void leave(M m) noexcept
 cdef G getg(M m)
 cdef G newproc(M m, object stack, object name, object context)
+cdef G newproc1(M m, object stack, object name, object context)
 cdef bint gopark(M m, G gp, int32_t reason) noexcept
 cdef void goready(M m, G gp, bint next) noexcept
 cdef object preempted(M m, object value)

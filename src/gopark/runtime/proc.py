@@ -263,10 +263,10 @@ def exitsyscall0(m):
     unlock(sched.lock)
     if pp is None:
         while m.nextp is None:
-            notetsleep(m.park, -1)
+            if notetsleep(m.park, -1) > 0:
+                noteclear(m.park)
             if aload(sched.stopping) or m.epoch != sched.epoch:
                 raise ProgramOver("the gopark program has ended")
-        noteclear(m.park)
         gp.lockedm = None
         m.lockedg = ref(None)
         gp.status_ = _Grunning
@@ -399,6 +399,19 @@ def takeelem():
 
 def newproc(m, stack, name, context):
     """Make a goroutine and queue it to run next (Go: ``newproc``)."""
+    gp: G = newproc1(m, stack, name, context)
+    if m is None:
+        lock(sched.lock)
+        globrunqput(gp)
+        unlock(sched.lock)
+    else:
+        runqput(m.p, gp, True)
+    wakep()
+    return gp
+
+
+def newproc1(m, stack, name, context):
+    """Make a goroutine, in no queue yet."""
     if sched.closing or not aload(sched.running):
         raise RuntimeError("go() was called, but the gopark program is over: main has returned")
     limit: int64_t = aload64(sched.maxgoroutines)
@@ -420,11 +433,6 @@ def newproc(m, stack, name, context):
         lock(sched.lock)
         pp = sched.allp[0]
         unlock(sched.lock)
-        allgadd(pp, gp)
-        gp.status_ = _Grunnable
-        lock(sched.lock)
-        globrunqput(gp)
-        unlock(sched.lock)
     else:
         pp = m.p
         if pp.goidcache == pp.goidcacheend:
@@ -433,10 +441,8 @@ def newproc(m, stack, name, context):
         gp.goid = pp.goidcache
         pp.goidcache += 1
         pp.nborn += 1
-        allgadd(pp, gp)
-        gp.status_ = _Grunnable
-        runqput(pp, gp, True)
-    wakep()
+    gp.status_ = _Grunnable
+    allgadd(pp, gp)
     return gp
 
 
@@ -572,9 +578,9 @@ def firstrun(gp):
         except BaseException as exc:
             gp.elem = exc
             return GO_RAISED
-        if not hooks["iscoroutine"](gp.elem):
+        coro = hooks["ascoroutine"](gp.elem)
+        if coro is None:
             return GO_RETURNED
-        coro = gp.elem
         call = gp.coro
         track(call)
         untrack(coro)
@@ -738,13 +744,12 @@ def bury(gp):
 
 def mexit(m):
     """The M's thread ends (Go: ``mexit``)."""
-    if m.epoch != sched.epoch:
-        return
     lock(sched.lock)
-    sched.nm -= 1
-    sched.allm.remove(m)
+    if m.epoch == sched.epoch:
+        sched.nm -= 1
+        sched.allm.remove(m)
+        notewakeup(sched.exitnote)
     unlock(sched.lock)
-    notewakeup(sched.exitnote)
 
 
 # -- finding work -------------------------------------------------------------
@@ -814,8 +819,7 @@ def findrunnable(m):
         unlock(sched.lock)
 
         # First give up P and spinning, then look again (see the module's docstring).
-        wasspinning: cython.bint = m.spinning
-        if wasspinning:
+        if m.spinning:
             m.spinning = False
             aadd(sched.nmspinning, -1)
         if aload(sched.runqsize) or checkRunqsNoP():
@@ -837,8 +841,7 @@ def findrunnable(m):
             unlock(sched.lock)
             if pp is not None:
                 acquirep(m, pp)
-                if wasspinning:
-                    becomespinning(m)
+                becomespinning(m)  # what is due may be another P's timer
                 continue
         elif pollUntil:
             # Another M sleeps there: does it wake in time?
@@ -1133,10 +1136,10 @@ def pidleget():
 
 
 def globrunqput(gp):
-    gp.next = ref(None)
+    gp.schedlink = ref(None)
     last: G = gptr(sched.runqlast)
     if last is not None:
-        last.next = ref(gp)
+        last.schedlink = ref(gp)
     else:
         sched.runqfirst = ref(gp)
     sched.runqlast = ref(gp)
@@ -1165,10 +1168,10 @@ def globrunqget(pp, max):
 
 def globpop():
     gp: G = gptr(sched.runqfirst)
-    sched.runqfirst = gp.next
+    sched.runqfirst = gp.schedlink
     if sched.runqfirst == ref(None):
         sched.runqlast = ref(None)
-    gp.next = ref(None)
+    gp.schedlink = ref(None)
     aadd(sched.runqsize, -1)
     return gp
 
@@ -1303,23 +1306,22 @@ def stopTheWorld(m):
     while pending:
         pending = False
         lock(sched.lock)
-        while pidleget() is not None:
-            pass
+        pp: P = pidleget()
+        while pp is not None:
+            astore(pp.status, _Pgcstop)
+            pp = pidleget()
         unlock(sched.lock)
         i: int32_t
         for i in range(sched.gomaxprocs):
-            pp: P = cython.cast(P, sched.allp[i])
+            pp = cython.cast(P, sched.allp[i])
             word: int32_t = aload(pp.status)
             if (m is not None and pp is m.p) or word & 7 == _Pgcstop:
                 continue
-            if word & 7 == _Prunning or not acas(pp.status, word, _Pgcstop):
-                pending = True  # it comes to gcstopm, or back to user code, soon
+            if word & 7 != _Psyscall or not acas(pp.status, word, _Pgcstop):
+                # On its way to an M, or its M comes to gcstopm or back to user code.
+                pending = True
         if pending:
             usleep_detached(20)
-    lock(sched.lock)
-    while pidleget() is not None:
-        pass
-    unlock(sched.lock)
 
 
 def gcstopm(m):
@@ -1474,6 +1476,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     astore(sched.worldsema, 0)
     sched.allp = []
     sched.allm = []
+    sched.midgen = 0
     sched.midle = None
     sched.nmidle = 0
     sched.nm = 1
@@ -1511,10 +1514,12 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
 
 @cython.cfunc
 def runmain(m: M, stack) -> object:
-    g: G = newproc(m, stack, None, None)
+    g: G = newproc1(m, stack, None, None)
     g.gopc = None
     sched.maing = g
     restore = hooks["mstart"]()
+    runqput(m.p, g, True)
+    wakep()
     while schedule(m):
         pass
     stuck = stopothers(m)
@@ -1546,7 +1551,8 @@ def shutdown(m: M, stack) -> object:
     astore(sched.stopping, STOP_NONE)
     sched.mainexited = False
     astore64(sched.maxgoroutines, 0)
-    sched.maing = newproc(m, stack, "close async generators", None)
+    sched.maing = newproc1(m, stack, "close async generators", None)
+    runqput(m.p, sched.maing, True)
     while schedule(m):
         pass
     closeall(m, stopothers(m))
@@ -1565,24 +1571,24 @@ def stopothers(m: M) -> object:
     until: int64_t = nanotime() + _GRACE
     while sched.nm > 1:
         left: int64_t = until - nanotime()
-        if left <= 0:
+        if left <= 0 and not inruntime(m):
             break
-        if notetsleep(sched.exitnote, left) > 0:
+        if notetsleep(sched.exitnote, max(left, 10 * _ms)) > 0:
             noteclear(sched.exitnote)
     stuck = []
     mp: M
     lock(sched.lock)
-    others = [mp for mp in sched.allm if mp is not m]
+    if sched.nm > 1:
+        sched.epoch += 1  # those who are left belong to no program from here on
+        m.epoch = sched.epoch
+    others = sched.allm
+    sched.allm = [m]
+    sched.nm = 1
     unlock(sched.lock)
     for mp in others:
         gp: G = gptr(mp.curg)
-        if gp is not None:
+        if mp is not m and gp is not None:
             stuck.append(gp)
-    if others:
-        sched.epoch += 1  # they belong to no program from here on
-        m.epoch = sched.epoch
-        sched.allm = [m]
-        sched.nm = 1
     sched.midle = None
     sched.nmidle = 0
     sched.pidle = None
@@ -1599,6 +1605,18 @@ def stopothers(m: M) -> object:
     m.spinning = False
     acquirep(m, sched.allp[0])
     return stuck
+
+
+@cython.cfunc
+def inruntime(m: M) -> cython.bint:
+    """Is another M inside the runtime?  It will leave by itself, however slow it is."""
+    found: cython.bint = False
+    mp: M
+    lock(sched.lock)
+    for mp in sched.allm:
+        found = found or (mp is not m and mp.depth > 0)
+    unlock(sched.lock)
+    return found
 
 
 @cython.cfunc

@@ -85,7 +85,7 @@ cdef class Sudog:
     # goroutine, which the runtime holds, owns its sudogs.
     cdef object elem          # [c.lock] the value on its way; a dead G's result
     cdef object c             # [owner] the channel waited on
-    cdef guintptr next        # [c.lock] in c's queue; a runnable G's schedlink
+    cdef guintptr next        # [c.lock] in c's queue, or in G.waiters
     cdef guintptr prev        # [c.lock]
     cdef Sudog waitlink       # [owner] a select's sudogs, in lock order
     cdef int32_t idx          # [owner] a select case's index
@@ -139,6 +139,7 @@ cdef class G(Sudog):
     cdef guintptr waiters     # [lock] goroutines in `await g`
     cdef M lockedm            # [owner; sched.lock once runnable] must run on this M
     cdef Timer timer          # [owner] for sleep, made once
+    cdef guintptr schedlink   # [sched.lock] in the global queue; .next may be in a channel's too
     cdef guintptr allnext     # [P.allglock]
     cdef guintptr allprev     # [P.allglock]
     cdef uint8_t status_      # [owner] _G*

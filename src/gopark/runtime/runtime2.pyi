@@ -1,0 +1,23 @@
+from collections.abc import Callable, Generator
+from traceback import StackSummary
+from typing import Any, Generic, TypeVar, final
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+waitReasonStrings: tuple[str, ...]
+hooks: dict[str, Callable[..., Any]]
+
+@final
+class G(Generic[_T_co]):
+    name: str
+    @property
+    def id(self) -> int: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def wait_reason(self) -> str: ...
+    @property
+    def created_by(self) -> tuple[str, int, str] | None: ...
+    def done(self) -> bool: ...
+    def stack(self) -> StackSummary: ...
+    def __await__(self) -> Generator[None, None, _T_co]: ...

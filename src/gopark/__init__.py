@@ -22,6 +22,7 @@ for ``async def`` code, with and without the GIL::
 """
 
 from . import time
+from ._block import block_on, blocking, lock_os_thread, unlock_os_thread
 from ._chan import Chan
 from ._run import current, goexit, gomaxprocs, num_goroutine, run
 from ._select import select
@@ -42,13 +43,17 @@ __all__ = [
     "TooManyGoroutines",
     "WouldBlock",
     "__version__",
+    "block_on",
+    "blocking",
     "current",
     "go",
     "goexit",
     "gomaxprocs",
     "gosched",
+    "lock_os_thread",
     "num_goroutine",
     "run",
     "select",
     "sleep",
+    "unlock_os_thread",
 ]

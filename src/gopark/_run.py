@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar, overload
 
-from .runtime import awaits, proc
+from .runtime import awaits, proc, sysmon  # noqa: F401  sysmon registers itself
 from .runtime.errors import Deadlock, Failure, Goexit
 from .runtime.runtime2 import G
 
@@ -24,10 +24,15 @@ def run(
     *args: Any,
     procs: int | None = None,
     max_goroutines: int | None = None,
+    max_threads: int = 10_000,
 ) -> T: ...
 @overload
 def run(
-    main: Awaitable[T], *, procs: int | None = None, max_goroutines: int | None = None
+    main: Awaitable[T],
+    *,
+    procs: int | None = None,
+    max_goroutines: int | None = None,
+    max_threads: int = 10_000,
 ) -> T: ...
 @overload
 def run(
@@ -35,9 +40,14 @@ def run(
     *args: Any,
     procs: int | None = None,
     max_goroutines: int | None = None,
+    max_threads: int = 10_000,
 ) -> T: ...
 def run(
-    main: Any, *args: Any, procs: int | None = None, max_goroutines: int | None = None
+    main: Any,
+    *args: Any,
+    procs: int | None = None,
+    max_goroutines: int | None = None,
+    max_threads: int = 10_000,
 ) -> Any:
     """Run a program of goroutines; returns what `main` returns, or raises what it raises.
 
@@ -48,6 +58,8 @@ def run(
             By default ``GOMAXPROCS`` from the environment; else 1 with the GIL,
             and without it the number of CPUs that the process may use.
         max_goroutines: `go` raises TooManyGoroutines when as many are alive.
+        max_threads: the program ends with a RuntimeError when it needs more, as
+            each goroutine that blocks in plain code does.
 
     When `main` returns the program is over.  Goroutines that still wait are
     closed, so that their ``finally`` blocks run; one that is stuck in plain code
@@ -60,10 +72,11 @@ def run(
     """
     n = procs_wanted(procs)
     limit = _positive_int("max_goroutines", max_goroutines) if max_goroutines is not None else 0
+    threads = _positive_int("max_threads", max_threads)
     stack = awaits.asstack(main, args, {}, "run")
     try:
         reason, value, result, failed, report, stuck = proc.rt_run(
-            stack, n, limit, int(os.environ.get("GOPARK_SEED") or random.getrandbits(63))
+            stack, n, limit, threads, int(os.environ.get("GOPARK_SEED") or random.getrandbits(63))
         )
     except BaseException:
         if hasattr(stack, "close"):
@@ -120,10 +133,10 @@ def _deadlock(report: tuple[Any, ...]) -> Deadlock:
 def procs_wanted(procs: int | None) -> int:
     """How many Ps `run` makes."""
     if procs is not None:
-        return _positive_int("procs", procs)
+        return _at_most_1024("procs", procs)
     env = os.environ.get("GOMAXPROCS", "")
     if env.isdigit() and int(env) > 0:
-        return int(env)
+        return _at_most_1024("GOMAXPROCS", int(env))
     if getattr(sys, "_is_gil_enabled", lambda: True)():
         return 1
     return cpu_count()
@@ -142,6 +155,13 @@ def _positive_int(name: str, value: object) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
     return value
+
+
+def _at_most_1024(name: str, value: object) -> int:
+    n = _positive_int(name, value)
+    if n > 1024:
+        raise ValueError(f"{name} must be at most 1024, not {n}")
+    return n
 
 
 def current() -> G[Any]:
@@ -169,4 +189,4 @@ def num_goroutine() -> int:
 
 def gomaxprocs(n: int | None = None) -> int:
     """The number of Ps before the call; `n` sets a new one, at once."""
-    return proc.gomaxprocs_(0 if n is None else _positive_int("n", n))
+    return proc.gomaxprocs_(0 if n is None else _at_most_1024("n", n))

@@ -57,6 +57,10 @@ def frames(coro: Any) -> traceback.StackSummary:
 
 def foreign(g: Any, coro: Any, yielded: Any) -> Any:
     """`coro` awaited something that only another runtime understands; raise that inside it."""
+    return _Throw(coro, foreign_error(g, yielded))
+
+
+def foreign_error(g: Any, yielded: Any) -> TypeError:
     what = f"{type(yielded).__module__}.{type(yielded).__qualname__}"
     if yielded is None:
         what = "a bare yield (asyncio.sleep(0) is one)"
@@ -66,8 +70,7 @@ def foreign(g: Any, coro: Any, yielded: Any) -> Any:
         hint = "asyncio's futures, tasks and locks work only on asyncio's loop: use channels"
     else:
         hint = "a goroutine can await coroutines, goroutines and gopark's own operations"
-    error = TypeError(f"goroutine {g.id} [{g.name}] awaited {what}, which gopark cannot run: {hint}")
-    return _Throw(coro, error)
+    return TypeError(f"goroutine {g.id} [{g.name}] awaited {what}, which gopark cannot run: {hint}")
 
 
 class _Throw:
@@ -159,15 +162,19 @@ def _forget(ref: Any) -> None:
 
 def _finalizer(agen: Any) -> None:
     """An async generator was dropped before its end: run what its ``finally`` blocks await."""
+    with _asyncgens_lock:
+        _orphans.append(agen)
+    closing = _aclose(agen)
     try:
-        proc.go_(_aclose(agen), "close async generator")
+        proc.go_(closing, "close async generator")
     except RuntimeError:  # the program is over: asyncgens() sees to it
-        with _asyncgens_lock:
-            _orphans.append(agen)
+        closing.close()
 
 
 async def _aclose(agen: Any) -> None:
     await agen.aclose()
+    with _asyncgens_lock:
+        _orphans[:] = [other for other in _orphans if other is not agen]
 
 
 def asyncgens() -> Coroutine[Any, Any, None] | None:
@@ -282,6 +289,8 @@ def nothread(exc: BaseException) -> None:
 
 
 errors._on_panic[:] = [panic]
+hooks.setdefault("startsysmon", breathe)  # uncompiled there is no sysmon
+hooks.setdefault("stopsysmon", breathe)
 hooks.update(
     ascoroutine=ascoroutine,
     asstack=asstack,

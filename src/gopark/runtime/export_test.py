@@ -127,9 +127,7 @@ def check_sched() -> int:
     How many there are.  No thread of the test's own may be waking goroutines meanwhile.
     """
     m: M = proc.enter()
-    found = cython.cast(
-        cython.pointer(guintptr), PyMem_RawMalloc(_MOST * cython.sizeof(guintptr))
-    )
+    found = cython.cast(cython.pointer(guintptr), PyMem_RawMalloc(_MOST * cython.sizeof(guintptr)))
     n: cython.int = 0
     i: cython.int
     proc.stopTheWorld(m)

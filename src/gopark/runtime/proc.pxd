@@ -1,6 +1,6 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from gopark.runtime.runtime2 cimport G, M, P, SelectSudog, Sched, Sudog, guintptr, GO_FOREIGN, GO_RAISED, GO_RETURNED, GO_YIELDED
-from gopark.runtime.seam cimport PyCoro_CheckExact, coroutine_fresh, PyObject, coroutine_send, gopark_callerpc, take_exception
+from gopark.runtime.seam cimport sysmonstate, PyCoro_CheckExact, coroutine_fresh, PyObject, coroutine_send, gopark_callerpc, take_exception
 from cpython.ref cimport Py_DECREF
 
 cdef object mustwait   # what an operation gives its async def: wait now
@@ -9,6 +9,8 @@ cdef object leaf       # what every wait awaits
 
 cdef class GoschedLeaf:
     pass
+
+cdef sysmonstate monitor
 
 # ---- for the modules above ----
 cdef M enter()
@@ -48,6 +50,7 @@ cdef void allgdel(G gp) noexcept
 
 cdef G findrunnable(M m)
 cdef G stealWork(M m)
+cdef void endslice(P pp) noexcept
 cdef int64_t checkTimers(P pp) noexcept
 cdef bint checkRunqsNoP() noexcept
 cdef void becomespinning(M m) noexcept
@@ -56,6 +59,12 @@ cdef void wakep() noexcept
 cdef void startm(P pp, bint spinning) noexcept
 cdef void newm(P pp, bint spinning) noexcept
 cdef bint stopm(M m) noexcept
+cdef bint stoplockedm(M m) noexcept
+cdef bint waitp(M m, bint dead, bint surplus) noexcept
+cdef bint retirem(M m) noexcept
+cdef void unlockedm(M m, G gp) noexcept
+cdef void wakesysmon() noexcept
+cdef object toomanythreads()
 cdef void handoffp(P pp) noexcept
 cdef bint retake(P pp) noexcept
 cdef void startlockedm(M m, G gp) noexcept

@@ -128,6 +128,9 @@ if cython.compiled:
         gstore,
         guintptr,
         gxchg,
+        fence,
+        gopark_sysmonrefresh,
+        gopark_sysmonwake,
         lock,
         merge_pending,
         nanotime,
@@ -261,19 +264,16 @@ def exitsyscall0(m):
         gp.status_ = _Grunnable
         globrunqput(gp)
     unlock(sched.lock)
-    if pp is None:
-        while m.nextp is None:
-            if notetsleep(m.park, -1) > 0:
-                noteclear(m.park)
-            if aload(sched.stopping) or m.epoch != sched.epoch:
-                raise ProgramOver("the gopark program has ended")
-        gp.lockedm = None
-        m.lockedg = ref(None)
-        gp.status_ = _Grunning
-        pp = m.nextp
-        m.nextp = None
-    acquirep(m, pp)
-    pp.schedtick += 1
+    if m.armed:
+        m.armed = False
+        hooks["disarm"](m.ident)
+    if pp is not None:
+        acquirep(m, pp)
+    elif not stoplockedm(m):
+        raise ProgramOver("the gopark program has ended")
+    unlockedm(m, gp)
+    gp.status_ = _Grunning
+    m.p.schedtick += 1
     return 0
 
 
@@ -502,6 +502,8 @@ def mstart(m: M):
     acquirep(m, pp)
     while schedule(m):
         pass
+    if m.p is not None and m.dying:
+        handoffp(releasep(m))
     mexit(m)
     tlsset(ref(None))
 
@@ -511,8 +513,16 @@ def schedule(m):
 
     False when the program is over; the M then owns no P.
     """
+    gp: G
+    if m.lockedg != ref(None):
+        gp = gptr(m.lockedg)
+        if not stoplockedm(m):
+            return False
+        m.inherit = False
+        execute(m, gp)
+        return not m.dying
     while True:
-        gp: G = findrunnable(m)
+        gp = findrunnable(m)
         if gp is None:
             return False
         if m.spinning:
@@ -525,7 +535,7 @@ def schedule(m):
                 return False
             continue
         execute(m, gp)
-        return True
+        return not m.dying
 
 
 def execute(m, gp):
@@ -659,6 +669,12 @@ def goexit0(m, gp, how):
     track(coro)
     m.curg = ref(None)
     m.p.ndied += 1
+    if gp.lockedm is not None:
+        # It may have left its thread in a state that no other should find.
+        gp.lockedm = None
+        m.lockedg = ref(None)
+        m.lockedext = 0
+        m.dying = m is not sched.m0
     lock(gp.lock)
     gp.name_ = name
     gp.coro = None
@@ -721,6 +737,7 @@ def stopped(m, gp, how):
     """User code of `gp` came back after the program's end: there is no P any more."""
     m.p = None
     m.curg = ref(None)
+    m.lockedg = ref(None)
     if how == GO_YIELDED or how == GO_FOREIGN or m.epoch != sched.epoch:
         return
     bury(gp)
@@ -757,7 +774,12 @@ def mexit(m):
 
 def findrunnable(m):
     """A goroutine to run; sleeps until there is one.  None: the program is over."""
+    fruitless: int32_t = -1
     while True:
+        fruitless += 1
+        if fruitless > 1:
+            # What it saw is for another M, which with the GIL needs that to get there.
+            usleep_detached(1)
         if aload(sched.gcwaiting):
             gcstopm(m)
         if aload(sched.stopping) or m.epoch != sched.epoch:
@@ -772,7 +794,8 @@ def findrunnable(m):
                 return None
             continue
         pp: P = m.p
-        astore_rel(pp.preempt, 0)
+        if aload(pp.preempt):
+            endslice(pp)
         m.inherit = False
         pollUntil: int64_t = 0
         if aload64(pp.timers.wakeTime):
@@ -850,6 +873,14 @@ def findrunnable(m):
                 netpollBreak()
         if not stopm(m):
             return None
+
+
+def endslice(pp):
+    """The time slice is over: whoever was to inherit it goes behind the others."""
+    astore(pp.preempt, 0)
+    g: guintptr = gxchg(pp.runnext, ref(None))
+    if g != ref(None):
+        runqput(pp, gptr(g), False)
 
 
 def stealWork(m):
@@ -957,6 +988,13 @@ def newm(pp, spinning):
     mp.spinning = spinning
     mp.nextp = pp
     lock(sched.lock)
+    if sched.nm >= sched.maxthreads:
+        if spinning:
+            aadd(sched.nmspinning, -1)
+        pidleput(pp)
+        unlock(sched.lock)
+        endprogram(STOP_EXIT, toomanythreads())
+        return
     sched.nm += 1
     sched.allm.append(mp)
     unlock(sched.lock)
@@ -982,11 +1020,32 @@ def stopm(m):
         return False
     mput(m)
     dead: cython.bint = checkdead()
+    surplus: cython.bint = sched.nmidle > sched.gomaxprocs + 1 and m is not sched.m0
     unlock(sched.lock)
     wakemerge()
+    return waitp(m, dead, surplus)
+
+
+def stoplockedm(m):
+    """Sleep until a P is handed over for this M's own goroutine (Go: ``stoplockedm``)."""
+    if m.p is not None and aload(m.p.status) == m.word | _Prunning:
+        handoffp(releasep(m))
+    lock(sched.lock)
+    sched.nmidlelocked += 1
+    dead: cython.bint = checkdead()
+    unlock(sched.lock)
+    return waitp(m, dead, False)
+
+
+def waitp(m, dead, surplus):
+    """Sleep on m.park until nextp is there, and acquire it.
+
+    A waker stores nextp before it wakes; the note is cleared before nextp is
+    looked at again; so no wake-up is lost, and a stale one costs a turn.
+    """
     backoff: int64_t = 10 * _ms
     while True:
-        patience: int64_t = -1
+        patience: int64_t = 5000 * _ms if surplus else -1
         if dead:
             if not hooks["otherthreads"]():
                 endprogram(STOP_DEADLOCK, None)
@@ -1003,6 +1062,8 @@ def stopm(m):
             return False
         if woken != 0:
             breathe(m)
+        elif surplus and retirem(m):
+            return False
         lock(sched.lock)
         dead = m.nextp is None and checkdead()
         unlock(sched.lock)
@@ -1010,6 +1071,33 @@ def stopm(m):
     m.nextp = None
     acquirep(m, pp)
     return True
+
+
+def retirem(m):
+    """An M that nobody has needed for seconds: take it out of the idle ones, to end."""
+    lock(sched.lock)
+    before: M = None
+    mp: M = sched.midle
+    while mp is not None and mp is not m:
+        before = mp
+        mp = mp.schedlink
+    if mp is not None:
+        if before is None:
+            sched.midle = m.schedlink
+        else:
+            before.schedlink = m.schedlink
+        m.schedlink = None
+        sched.nmidle -= 1
+        m.dying = True
+    unlock(sched.lock)
+    return m.dying
+
+
+def unlockedm(m, gp):
+    """Its goroutine has a P again, and may move on unless the program locked it."""
+    if m.lockedext == 0:
+        gp.lockedm = None
+        m.lockedg = ref(None)
 
 
 def breathe(m):
@@ -1035,7 +1123,7 @@ def wakemerge():
 
 def checkdead():
     """Can nothing ever run again?  Holds sched.lock (Go: ``checkdead``)."""
-    if sched.nm > sched.nmidle or aload(sched.runqsize):
+    if sched.nm > sched.nmidle + sched.nmidlelocked or aload(sched.runqsize):
         return False
     i: int32_t
     for i in range(sched.gomaxprocs):
@@ -1081,6 +1169,9 @@ def startlockedm(m, gp):
     """`gp` can run only on its own M, which sleeps: hand it our P (Go: ``startlockedm``)."""
     mp: M = gp.lockedm
     pp: P = releasep(m)
+    lock(sched.lock)
+    sched.nmidlelocked -= 1
+    unlock(sched.lock)
     mp.nextp = pp
     notewakeup(mp.park)
 
@@ -1107,6 +1198,7 @@ def acquirep(m, pp):
     m.p = pp
     pp.m = m
     astore(pp.status, m.word | _Prunning)
+    wakesysmon()
 
 
 def releasep(m):
@@ -1130,6 +1222,22 @@ def pidleget():
         pp.link = None
         aadd(sched.npidle, -1)
     return pp
+
+
+def wakesysmon():
+    """The program is no longer idle (sysmon's side of this is in seam.h)."""
+    if cython.compiled:
+        fence()
+        if monitor.waiting:
+            gopark_sysmonwake(cython.address(monitor))
+
+
+def toomanythreads():
+    return RuntimeError(
+        f"the program needs more than {sched.maxthreads} threads: that many goroutines block in "
+        "plain code at once. Limit them (a channel makes a semaphore), or raise "
+        "run(max_threads=)"
+    )
 
 
 # -- run queues ---------------------------------------------------------------
@@ -1440,7 +1548,7 @@ def releaseSudog(m, s):
 # -- a whole program ----------------------------------------------------------
 
 
-def rt_run(stack, procs, maxgoroutines, seed):
+def rt_run(stack, procs, maxgoroutines, maxthreads, seed):
     """Run a program whose main goroutine is `stack`, to its end.
 
     `stack` is a coroutine, or ``(fn, args, kwargs)``.  Returns ``(reason, value,
@@ -1457,6 +1565,7 @@ def rt_run(stack, procs, maxgoroutines, seed):
             "one runtime per process, as in Go"
         )
     m: M = schedinit(procs, maxgoroutines, seed)
+    sched.maxthreads = maxthreads
     try:
         return runmain(m, stack)
     finally:
@@ -1479,6 +1588,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     sched.midgen = 0
     sched.midle = None
     sched.nmidle = 0
+    sched.nmidlelocked = 0
     sched.nm = 1
     sched.pidle = None
     astore(sched.npidle, 0)
@@ -1520,9 +1630,11 @@ def runmain(m: M, stack) -> object:
     restore = hooks["mstart"]()
     runqput(m.p, g, True)
     wakep()
+    hooks["startsysmon"]()
     while schedule(m):
         pass
     stuck = stopothers(m)
+    hooks["stopsysmon"]()
     report = None
     if aload(sched.stopping) == STOP_DEADLOCK:
         report = hooks["report"](allgoroutines())
@@ -1591,6 +1703,7 @@ def stopothers(m: M) -> object:
             stuck.append(gp)
     sched.midle = None
     sched.nmidle = 0
+    sched.nmidlelocked = 0
     sched.pidle = None
     astore(sched.npidle, 0)
     astore(sched.nmspinning, 0)
@@ -1706,7 +1819,13 @@ def goslow(args: tuple, kwargs: dict):
     name = kwargs.pop("name", None)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"a goroutine's name must be a str, not {type(name).__name__}")
-    return go_(hooks["asstack"](args[0], args[1:], kwargs, "go"), name)
+    stack = hooks["asstack"](args[0], args[1:], kwargs, "go")
+    try:
+        return go_(stack, name)
+    except RuntimeError:
+        if iscoro(stack) and stack is not args[0]:
+            stack.close()  # made here, so nobody else can await it
+        raise
 
 
 @cython.cfunc
@@ -1795,6 +1914,10 @@ def unwaitjoin(gp: G) -> cython.bint:
 sched.unwait[waitReasonJoin] = unwaitjoin
 
 
+if cython.compiled:
+    monitor.stop = 1
+
+
 def current_():
     """The running goroutine, or None outside of one."""
     m: M = curm()
@@ -1824,6 +1947,8 @@ def gomaxprocs_(n: int32_t):
             stopTheWorld(m)
             procresize(m, n)
             startTheWorld(m)
+            if cython.compiled:
+                gopark_sysmonrefresh(cython.address(monitor))
     finally:
         leave(m)
     return old
@@ -1836,7 +1961,85 @@ def numrunning_():
 
 def threads_():
     """How many threads the runtime has started and not ended, beside the caller of run."""
-    return sched.nm - 1
+    sysmon: int32_t = 0
+    if cython.compiled:
+        sysmon = 1 - monitor.stop
+    return sched.nm - 1 + sysmon
+
+
+def parkm_():
+    """Plain code awaits: wait for what the goroutine has begun to wait for, on this thread.
+
+    The goroutine keeps its M, whose stack its frames are on, and the P goes on.
+    """
+    m: M = enter()
+    gp: G = gptr(m.curg)
+    s: int32_t = aload(gp.parkstate)
+    if s == PS_NONE or s == PS_READY:
+        astore(gp.parkstate, PS_NONE)
+        leave(m)
+        return
+    gp.lockedm = m
+    m.lockedg = ref(gp)
+    if s == PS_GOSCHED:
+        astore(gp.parkstate, PS_NONE)
+        gp.status_ = _Grunnable
+        lock(sched.lock)
+        globrunqput(gp)
+        unlock(sched.lock)
+    else:
+        gp.status_ = _Gwaiting
+        if not acas(gp.parkstate, PS_PARKING, PS_PARKED):
+            astore(gp.parkstate, PS_NONE)
+            gp.status_ = _Grunning
+            unlockedm(m, gp)
+            leave(m)
+            return
+    pp: P = m.p
+    if not stoplockedm(m):
+        m.p = pp  # what enter tries, in vain, to take back
+        m.depth -= 1
+        raise ProgramOver("the gopark program has ended")
+    unlockedm(m, gp)
+    gp.status_ = _Grunning
+    m.p.schedtick += 1
+    leave(m)
+
+
+def blocking_():
+    """Plain code is about to block: give up the P now (Go: ``entersyscallblock``)."""
+    m: M = enter()
+    if m is None or m.depth > 1 or m.curg == ref(None):
+        leave(m)
+        return
+    pp: P = releasep(m)
+    m.p = pp  # what enter tries, in vain, to take back
+    m.depth -= 1
+    handoffp(pp)
+
+
+def pause_():
+    """Go on only with a P: the end of a blocking call, or a preempted goroutine."""
+    leave(enter())
+
+
+def lockosthread_():
+    """Wire the running goroutine to its thread (Go: ``LockOSThread``)."""
+    m: M = enter()
+    gp: G = getg(m)
+    m.lockedext += 1
+    gp.lockedm = m
+    m.lockedg = ref(gp)
+    leave(m)
+
+
+def unlockosthread_():
+    m: M = enter()
+    gp: G = getg(m)
+    if m.lockedext > 0:
+        m.lockedext -= 1
+        unlockedm(m, gp)
+    leave(m)
 
 
 def endpanic_():

@@ -60,6 +60,7 @@ cdef enum:
     waitReasonSleep = 5
     waitReasonJoin = 6
     waitReasonPreempted = 7
+    waitReasonBlockOn = 8
 
 # How a resumed coroutine came back.
 cdef enum:
@@ -96,6 +97,7 @@ cdef class Sudog:
 
 cdef class SelectSudog(Sudog):
     cdef guintptr g           # [owner] whose case it is
+    cdef uint32_t order       # [owner] random: its place among cases of the same channel
 
 cdef class Timer:
     # One timer (Go: type timer).  Odd seq: started.  Every start, firing and stop
@@ -187,6 +189,9 @@ cdef class M:
     cdef bint inherit         # [owner] the G that was just taken inherits the time slice
     cdef bint stealrunnext    # [owner]
     cdef guintptr lockedg     # [owner] it runs this goroutine alone
+    cdef int32_t lockedext    # [owner] lock_os_thread calls not yet undone
+    cdef bint dying           # [owner] its thread ends
+    cdef bint armed           # [atomic enough: a hint] its code has monitoring events armed
     cdef M schedlink          # [sched.lock] next in sched.midle
     cdef note park
     cdef uint64_t rand        # [owner]
@@ -206,7 +211,9 @@ cdef class Sched:
     cdef M m0                 # [const] the M on the thread that called run
     cdef M midle              # [lock] idle Ms, by schedlink
     cdef int32_t nmidle       # [lock]
+    cdef int32_t nmidlelocked # [lock] Ms that wait for a P for their own goroutine
     cdef int32_t nm           # [lock] Ms that exist
+    cdef int32_t maxthreads   # [const] how many there may be
     cdef int32_t midgen       # [lock]
     cdef P pidle              # [lock] idle Ps, by link
     cdef aint npidle          # [atomic] written under lock
@@ -218,6 +225,7 @@ cdef class Sched:
     cdef aint64 lastpoll      # [atomic] 0 while an M sleeps in netpoll
     cdef aint64 pollUntil     # [atomic] until when it sleeps, 0 for ever
     cdef note pollnote        # what netpoll sleeps on
+    cdef note sysmonnote      # sysmon has ended
     cdef note exitnote        # M0 waits here for the other Ms
     cdef aint64 maxgoroutines # [const] 0 for no limit
     cdef aint64 ngoroutines   # [atomic] counted only if there is a limit

@@ -25,6 +25,7 @@ waitReasonStrings = (
     "sleep",
     "await goroutine",
     "preempted",
+    "block_on",
 )
 
 _STATUS = {

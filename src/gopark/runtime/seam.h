@@ -221,6 +221,161 @@ static inline uint32_t gopark_rand(uint64_t *s) {
 }
 #define cheaprand(s) gopark_rand(&(s))
 
+/* ---- what sysmon sees of the Ps, without the interpreter ---------------- */
+
+/* Between a store and a load of other words, where one of the two threads does
+ * not hold the GIL. */
+#define fence() __atomic_thread_fence(__ATOMIC_SEQ_CST)
+
+#define GOPARK_MAXPROCS 1024
+
+enum { WATCH_NOTHING = 0, WATCH_PROBE = 1, WATCH_HELD = 2 };
+enum { SYSMON_LOOK = 0, SYSMON_STOP = 1, SYSMON_REFRESH = 2 };
+
+/* One P, by the addresses of its fields; P's outlive sysmon. */
+typedef struct {
+    aint *status, *runqhead, *runqtail, *preempt;
+    uint32_t *schedtick;
+    PyObject **runnext;
+    aint64 *wakeTime;
+    aint word;       /* status and tick when last seen to change, and when that was */
+    uint32_t tick;
+    int64_t since;
+    int64_t looked;  /* when the interpreter was last asked about it */
+    int due;
+} pwatch;
+
+typedef struct {
+    note wake;       /* somebody wants sysmon */
+    int32_t waiting; /* it sleeps until then */
+    int32_t stop, refresh;
+    int32_t n;       /* Ps watched */
+    int32_t idle;    /* rounds without anything to do */
+    int64_t delay;   /* ns */
+    aint *runqsize, *npidle;
+    pwatch p[GOPARK_MAXPROCS];
+} sysmonstate;
+
+#define PEEK(x) (*(volatile __typeof__(*(x)) *)(x))
+
+/* Look at one P: has its goroutine had it too long, while others wait?  10 ms are
+ * a time slice; after half a millisecond it is worth asking whether its thread
+ * is off the interpreter. */
+static int gopark_watch1(sysmonstate *s, pwatch *w, int64_t now) {
+    aint word = PEEK(w->status);
+    uint32_t tick = PEEK(w->schedtick);
+    int state = word & 7;
+    w->due = WATCH_NOTHING;
+    if (state != 1 && state != 2) { /* _Prunning, _Psyscall */
+        w->since = now;
+        w->word = word;
+        return 0;
+    }
+    if (word != w->word || tick != w->tick) {
+        w->word = word;
+        w->tick = tick;
+        w->since = now;
+        return 1;
+    }
+    int64_t held = now - w->since, when = PEEK(w->wakeTime);
+    if (PEEK(w->runqhead) == PEEK(w->runqtail) && PEEK(w->runnext) == NULL &&
+        PEEK(s->runqsize) == 0 && (when == 0 || when > now))
+        return 1; /* nobody waits */
+    if (held >= 10000000)
+        __atomic_store_n(w->preempt, 1, __ATOMIC_SEQ_CST); /* at its next operation, please */
+    if (held >= 10500000 && state == 2)
+        w->due = WATCH_HELD; /* it does none */
+    else if (held >= 500000 && state == 2 && now - w->looked >= 500000)
+        w->due = WATCH_PROBE;
+    if (w->due)
+        w->looked = now;
+    return 1;
+}
+
+/* Watch until there is something to do for which the interpreter is needed.
+ * `*quick`: it was to be had at once, so with the GIL nobody was running. */
+static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
+    int what = SYSMON_LOOK, i;
+    PyThreadState *ts = PyEval_SaveThread();
+    for (;;) {
+        if (__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST)) {
+            what = SYSMON_STOP;
+            break;
+        }
+        if (__atomic_exchange_n(&s->refresh, 0, __ATOMIC_SEQ_CST)) {
+            what = SYSMON_REFRESH;
+            break;
+        }
+        if (s->idle == 0)
+            s->delay = 20000;
+        else if (s->idle > 50 && s->delay < 10000000)
+            s->delay *= 2;
+        s->idle++;
+        int woken = gopark_notewait(&s->wake, s->delay > 10000000 ? 10000000 : s->delay);
+        if (woken > 0)
+            noteclear(s->wake);
+        int64_t now = nanotime();
+        int busy = 0, due = 0, held = 0, preempted = 0;
+        for (i = 0; i < s->n; i++) {
+            busy |= gopark_watch1(s, &s->p[i], now);
+            due |= s->p[i].due;
+            held |= now - s->p[i].since > 500000 && (PEEK(s->p[i].status) & 7) == 2;
+            preempted |= now - s->p[i].since >= 10000000;
+        }
+        if (due)
+            break;
+        if (preempted && s->delay > 500000)
+            s->delay = 500000;
+        if (held && s->delay > 1000000)
+            s->delay = 1000000; /* in plain code: a timer may come due meanwhile */
+        if (!busy && s->delay >= 1000000) {
+            /* The program is idle.  Whoever acquires a P from now on sees
+             * `waiting`, or we see that he has. */
+            __atomic_store_n(&s->waiting, 1, __ATOMIC_SEQ_CST);
+            fence();
+            busy = 0;
+            for (i = 0; i < s->n; i++) {
+                int state = PEEK(s->p[i].status) & 7;
+                busy |= state == 1 || state == 2;
+            }
+            if (!busy && !__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST)) {
+                while (gopark_notewait(&s->wake, -1) != 1)
+                    if (!__atomic_load_n(&s->waiting, __ATOMIC_SEQ_CST))
+                        break;
+            }
+            __atomic_store_n(&s->waiting, 0, __ATOMIC_SEQ_CST);
+            noteclear(s->wake);
+            s->idle = 0;
+        }
+    }
+    int64_t asked = nanotime();
+    PyEval_RestoreThread(ts);
+    *quick = nanotime() - asked < 200000;
+    return what;
+}
+
+static inline void gopark_sysmonwake(sysmonstate *s) {
+    if (__atomic_exchange_n(&s->waiting, 0, __ATOMIC_SEQ_CST))
+        gopark_notewakeup(&s->wake);
+}
+static inline void gopark_sysmonstop(sysmonstate *s) {
+    __atomic_store_n(&s->stop, 1, __ATOMIC_SEQ_CST);
+    gopark_notewakeup(&s->wake);
+}
+static inline void gopark_sysmonrefresh(sysmonstate *s) {
+    __atomic_store_n(&s->refresh, 1, __ATOMIC_SEQ_CST);
+    gopark_notewakeup(&s->wake);
+}
+
+/* Is a thread away from the interpreter: blocked in C?  Without the GIL its state
+ * says so (0 is detached).  Its thread must not be able to end meanwhile. */
+#ifdef Py_GIL_DISABLED
+#define off_interpreter(ts) \
+    (__atomic_load_n(&((PyThreadState *)(ts))->state, __ATOMIC_RELAXED) == 0)
+#else
+#define off_interpreter(ts) 0
+#endif
+
 /* ---- this thread's M ---------------------------------------------------- */
 
 /* Included by several extension modules; only proc.py calls these two. */

@@ -43,12 +43,48 @@ cdef extern from "seam.h" nogil:
     uint32_t cheaprand(uint64_t)
     void *this_tstate()
     bint merge_pending(void *)
+    bint off_interpreter(void *)
+    void fence()
+
+    enum:
+        GOPARK_MAXPROCS
+        WATCH_NOTHING
+        WATCH_PROBE
+        WATCH_HELD
+        SYSMON_LOOK
+        SYSMON_STOP
+        SYSMON_REFRESH
+    ctypedef struct pwatch:
+        aint *status
+        aint *runqhead
+        aint *runqtail
+        aint *preempt
+        uint32_t *schedtick
+        PyObject **runnext
+        aint64 *wakeTime
+        int32_t word
+        uint32_t tick
+        int due
+    ctypedef struct sysmonstate:
+        note wake
+        int32_t waiting
+        int32_t stop
+        int32_t refresh
+        int32_t n
+        int32_t idle
+        aint *runqsize
+        aint *npidle
+        pwatch p[1024]
+    void gopark_sysmonwake(sysmonstate *)
+    void gopark_sysmonstop(sysmonstate *)
+    void gopark_sysmonrefresh(sysmonstate *)
 
 cdef extern from "seam.h":
     int notetsleep(note, int64_t)
     void usleep_detached(int64_t)
     PyObject *tlsget()
     void tlsset(PyObject *)
+    int gopark_sysmonwatch(sysmonstate *, int32_t *) except -1
     int coroutine_send(PyObject *, PyObject **)
     object take_exception()
     void track(object)

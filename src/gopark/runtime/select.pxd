@@ -3,6 +3,7 @@ from gopark.runtime.runtime2 cimport G, M, SelectSudog
 
 cdef SelectSudog parse(M m, G gp, tuple cases)
 cdef SelectSudog sortsudogs(SelectSudog head)
+cdef bint before(SelectSudog a, SelectSudog b) noexcept
 cdef SelectSudog merge(SelectSudog a, SelectSudog b)
 cdef void sellock(SelectSudog head) noexcept
 cdef void selunlock(SelectSudog head, hchan but) noexcept

@@ -255,6 +255,7 @@ def parse(m, gp, cases):
         s.c = c
         s.elem = value
         s.idx = i
+        s.order = cheaprand(m.rand)
         s.issend = issend
         s.isselect = True
         s.success = False
@@ -262,14 +263,14 @@ def parse(m, gp, cases):
             head = s
         else:
             tail.waitlink = s
-            if cython.cast(hchan, tail.c).id > cython.cast(hchan, c).id:
+            if not before(tail, s):
                 sorted_ = False
         tail = s
     return head if sorted_ else sortsudogs(head)
 
 
 def sortsudogs(head):
-    """Sort by channel id: a merge sort on the links."""
+    """Sort by `before`: a merge sort on the links."""
     if head is None or head.waitlink is None:
         return head
     slow: SelectSudog = head
@@ -282,13 +283,18 @@ def sortsudogs(head):
     return merge(sortsudogs(head), sortsudogs(half))
 
 
+def before(a, b):
+    """Lock order; cases of one channel stand in line there in random order."""
+    x: int64_t = cython.cast(hchan, a.c).id
+    y: int64_t = cython.cast(hchan, b.c).id
+    return a.order <= b.order if x == y else x < y
+
+
 def merge(a, b):
     head: SelectSudog = None
     tail: SelectSudog = None
     while a is not None or b is not None:
-        if b is None or (
-            a is not None and cython.cast(hchan, a.c).id <= cython.cast(hchan, b.c).id
-        ):
+        if b is None or (a is not None and before(a, b)):
             s: SelectSudog = a
             a = cython.cast(SelectSudog, a.waitlink)
         else:

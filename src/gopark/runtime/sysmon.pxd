@@ -1,0 +1,7 @@
+from libc.stdint cimport int32_t
+from gopark.runtime.runtime2 cimport M, P
+
+cdef void watchps() noexcept
+cdef void look(bint quick)
+cdef bint offinterpreter(int32_t mid) noexcept
+cdef M ownerof(int32_t mid)

@@ -1,0 +1,160 @@
+"""sysmon: the thread that watches (Go: ``sysmon`` and ``retake`` in ``runtime/proc.go``).
+
+It has no P, and needs the interpreter only when there is something to do.  Its
+rounds are C (``gopark_sysmonwatch`` in seam.h) and read the Ps' words through
+pointers: every 20 us at first, at longer and longer intervals up to 10 ms when
+nothing happens, and not at all while every P is idle, until `acquirep` wakes it.
+It looks only at Ps behind which somebody waits.  Then:
+
+* A goroutine that has had its P for 10 ms gets the P's ``preempt`` flag, which
+  every runtime operation honours.  If it is still there half a millisecond later
+  it is in plain code: its P is taken (`retake`).
+* A goroutine that has called nothing of the runtime for half a millisecond may be
+  blocked in C.  Without the GIL its thread's state tells.  With the GIL: if sysmon
+  gets the GIL at once, nobody was running, so that thread is off the interpreter,
+  and the P is taken; if not, somebody runs, and the 10 ms count.
+
+Whoever lost his P goes on in plain code until his next runtime operation, or, from
+3.12 on, until the next line of Python that he runs (preempt.py): there he waits
+for a P like everybody else.
+
+Who touches what: the watch records are sysmon's alone.  What it takes, it takes as
+anybody may, with one compare-and-swap, which the records' word must still match.
+"""
+
+import _thread
+
+import cython
+
+from . import preempt
+from .runtime2 import hooks
+
+if cython.compiled:
+    from cython.cimports.gopark.runtime.proc import monitor, retake
+    from cython.cimports.gopark.runtime.runtime2 import (
+        PSTATE_BITS,
+        M,
+        P,
+        ref,
+        sched,
+    )
+    from cython.cimports.gopark.runtime.seam import (
+        GOPARK_GIL,
+        SYSMON_LOOK,
+        SYSMON_STOP,
+        WATCH_HELD,
+        WATCH_NOTHING,
+        aload,
+        gopark_sysmonstop,
+        gopark_sysmonwatch,
+        lock,
+        noteclear,
+        notetsleep,
+        notewakeup,
+        off_interpreter,
+        pwatch,
+        unlock,
+    )
+    from cython.cimports.libc.stdint import int32_t
+
+
+def start():
+    """Start the thread, for one program."""
+    monitor.stop = 0
+    monitor.refresh = 0
+    monitor.waiting = 0
+    monitor.idle = 0
+    noteclear(monitor.wake)
+    noteclear(sched.sysmonnote)
+    watchps()
+    _thread.start_new_thread(sysmon, ())
+
+
+def stop():
+    """End it, and wait until it has; it takes no Ps any more."""
+    gopark_sysmonstop(cython.address(monitor))
+    while notetsleep(sched.sysmonnote, -1) <= 0:
+        pass
+    preempt.close()
+
+
+def sysmon():
+    quick: int32_t = 0
+    while True:
+        what: cython.int = gopark_sysmonwatch(cython.address(monitor), cython.address(quick))
+        if what == SYSMON_STOP:
+            break
+        if what == SYSMON_LOOK:
+            look(quick)
+        else:
+            watchps()
+    notewakeup(sched.sysmonnote)
+
+
+def watchps():
+    """Tell the watch where the Ps' words are."""
+    n: int32_t = sched.gomaxprocs
+    i: int32_t
+    monitor.runqsize = cython.address(sched.runqsize)
+    monitor.npidle = cython.address(sched.npidle)
+    for i in range(n):
+        pp: P = cython.cast(P, sched.allp[i])
+        w: cython.pointer(pwatch) = cython.address(monitor.p[i])
+        w.status = cython.address(pp.status)
+        w.runqhead = cython.address(pp.runqhead)
+        w.runqtail = cython.address(pp.runqtail)
+        w.preempt = cython.address(pp.preempt)
+        w.schedtick = cython.address(pp.schedtick)
+        w.runnext = cython.address(pp.runnext)
+        w.wakeTime = cython.address(pp.timers.wakeTime)
+        w.word = 0
+        w.due = WATCH_NOTHING
+    monitor.n = n
+
+
+def look(quick):
+    """Something is due: preempt, or take the P."""
+    i: int32_t
+    for i in range(monitor.n):
+        w: cython.pointer(pwatch) = cython.address(monitor.p[i])
+        if w.due == WATCH_NOTHING:
+            continue
+        pp: P = cython.cast(P, sched.allp[i])
+        if aload(pp.status) != w.word or pp.schedtick != w.tick:
+            continue  # it has moved on meanwhile
+        mid: int32_t = w.word >> PSTATE_BITS
+        if w.due != WATCH_HELD and not (quick if GOPARK_GIL else offinterpreter(mid)):
+            continue
+        if retake(pp):
+            monitor.idle = 0
+            mp: M = ownerof(mid)
+            if mp is not None:
+                mp.armed = preempt.arm(mp.ident)
+
+
+def ownerof(mid):
+    mp: M
+    found: M = None
+    lock(sched.lock)
+    for mp in sched.allm:
+        if mp.id == mid:
+            found = mp
+    unlock(sched.lock)
+    return found
+
+
+def offinterpreter(mid):
+    """Is M `mid` blocked in C?  It cannot end while sched.lock is held."""
+    mp: M
+    off: cython.bint = False
+    lock(sched.lock)
+    for mp in sched.allm:
+        if mp.id == mid and mp.tstate != cython.NULL:
+            off = off_interpreter(mp.tstate)
+    unlock(sched.lock)
+    return off
+
+
+hooks["startsysmon"] = start
+hooks["stopsysmon"] = stop
+hooks["disarm"] = preempt.disarm

@@ -1,0 +1,50 @@
+"""The example programs: as processes, and `dupes` as a module too."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def example() -> Callable[..., list[str]]:
+    """Makes the command line that runs an example, with warnings as errors."""
+
+    def command(name: str, *args: object) -> list[str]:
+        start = [sys.executable, "-W", "error", "-m", "gopark", "run"]
+        return [*start, str(EXAMPLES / f"{name}.py"), *map(os.fspath, args)]
+
+    return command
+
+
+@pytest.fixture
+def run(example: Callable[..., list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs an example to its end."""
+
+    def run(name: str, *args: object, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            example(name, *args),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=100,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def dupes() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("dupes", EXAMPLES / "dupes.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["dupes"] = module  # its dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module

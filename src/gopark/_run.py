@@ -188,5 +188,10 @@ def num_goroutine() -> int:
 
 
 def gomaxprocs(n: int | None = None) -> int:
-    """The number of Ps before the call; `n` sets a new one, at once."""
+    """The number of Ps before the call; `n` sets a new one, at once.
+
+    Outside of a program: how many `run` would make.
+    """
+    if n is None and not proc.numrunning_():
+        return procs_wanted(None)
     return proc.gomaxprocs_(0 if n is None else _at_most_1024("n", n))

@@ -207,7 +207,6 @@ def test_threads_are_started_on_demand() -> None:
 
 
 async def main_alone() -> int:
-    await sleep(0.01)
     return counts()["nm"]
 
 

@@ -199,7 +199,7 @@ def mstart() -> Callable[[], None]:
     """Prepare a thread of the runtime; what it returns undoes that."""
     before = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(firstiter=_firstiter, finalizer=_finalizer)
-    if threading.current_thread() is not threading.main_thread():
+    if threading.get_ident() != threading.main_thread().ident:
         if (trace := threading.gettrace()) is not None and sys.gettrace() is None:
             sys.settrace(trace)
         if (profile := threading.getprofile()) is not None and sys.getprofile() is None:

@@ -61,6 +61,17 @@ class GoPanic(RuntimeError):
         self.others: tuple[GoPanic, ...] = ()
         self.__cause__ = exc
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.args, self.__dict__)
+
+
+def _unpickled(args: tuple[Any, ...], attributes: dict[str, Any]) -> GoPanic:
+    panic = GoPanic.__new__(GoPanic, *args)
+    panic.args = args
+    panic.__dict__.update(attributes)
+    panic.__cause__ = panic.exception
+    return panic
+
 
 class Goexit(BaseException):
     """Unwinds the goroutine that called ``goexit``; its ``finally`` blocks run."""

@@ -86,7 +86,7 @@ cdef G runqget(M m, P pp)
 cdef uint32_t runqgrab(P pp, P thief, bint stealrunnext) noexcept
 cdef G runqsteal(P pp, P victim, bint stealrunnext)
 cdef void wakemerge() noexcept
-cdef void stopTheWorld(M m) noexcept
+cdef bint stopTheWorld(M m) except -1
 cdef void startTheWorld(M m) noexcept
 cdef void gcstopm(M m) noexcept
 cdef int procresize(M m, int32_t n) except -1

@@ -129,12 +129,15 @@ if cython.compiled:
         guintptr,
         gxchg,
         fence,
+        checkinterrupt,
         gopark_sysmonrefresh,
         gopark_sysmonwake,
         lock,
         merge_pending,
         nanotime,
         noteclear,
+        noteclose,
+        notesignals,
         notetsleep,
         notewakeup,
         this_tstate,
@@ -493,6 +496,7 @@ def allgdel(gp):
 def mstart(m: M):
     """A new thread begins here (Go: ``mstart``)."""
     tlsset(ref(m))
+    aadd(sched.nthreads, 1)
     m.tstate = this_tstate()
     m.ident = _thread.get_ident()
     m.depth = 1
@@ -506,6 +510,7 @@ def mstart(m: M):
         handoffp(releasep(m))
     mexit(m)
     tlsset(ref(None))
+    aadd(sched.nthreads, -1)
 
 
 def schedule(m):
@@ -787,7 +792,9 @@ def findrunnable(m):
                 m.spinning = False
                 aadd(sched.nmspinning, -1)
             if m.p is not None:
-                releasep(m)
+                lock(sched.lock)
+                pidleput(releasep(m))
+                unlock(sched.lock)
             return None
         if m.p is None:
             if not stopm(m):
@@ -958,7 +965,7 @@ def wakep():
     """Work was made available: see that somebody looks for it (Go: ``wakep``)."""
     if aload(sched.npidle) == 0:
         return
-    if aload(sched.nmspinning) != 0 or not acas(sched.nmspinning, 0, 1):
+    if aload(sched.stopping) or aload(sched.nmspinning) or not acas(sched.nmspinning, 0, 1):
         return
     lock(sched.lock)
     pp: P = pidleget()
@@ -972,6 +979,12 @@ def wakep():
 def startm(pp, spinning):
     """Run `pp` on some M, a new one if none is idle.  `spinning`: it is counted already."""
     lock(sched.lock)
+    if aload(sched.stopping):
+        if spinning:
+            aadd(sched.nmspinning, -1)
+        pidleput(pp)
+        unlock(sched.lock)
+        return
     mp: M = mget()
     unlock(sched.lock)
     if mp is None:
@@ -1056,13 +1069,13 @@ def waitp(m, dead, surplus):
         woken: cython.int = notetsleep(m.park, patience)
         if woken > 0:
             noteclear(m.park)
+        if woken != 0:
+            breathe(m)
         if m.nextp is not None:
             break
         if aload(sched.stopping) or m.epoch != sched.epoch:
             return False
-        if woken != 0:
-            breathe(m)
-        elif surplus and retirem(m):
+        if woken == 0 and surplus and retirem(m):
             return False
         lock(sched.lock)
         dead = m.nextp is None and checkdead()
@@ -1103,6 +1116,7 @@ def unlockedm(m, gp):
 def breathe(m):
     """Run a little bytecode: this thread's signal handlers, and its dead objects."""
     try:
+        checkinterrupt()  # a handler may have raised while the note was waited on
         hooks["breathe"]()
     except BaseException as exc:
         endprogram(STOP_EXIT, exc)
@@ -1402,8 +1416,13 @@ def runqsteal(pp, victim, stealrunnext):
 
 
 def stopTheWorld(m):
-    """Take every P.  Nobody is inside the runtime then, but the caller."""
+    """Take every P.  Nobody is inside the runtime then, but the caller.
+
+    False: the program is over, and the world is stopping for good.
+    """
     while not acas(sched.worldsema, 0, 1):
+        if aload(sched.stopping):
+            return False
         # Whoever stops the world needs our P too.
         leave(m)
         usleep_detached(50)
@@ -1429,7 +1448,12 @@ def stopTheWorld(m):
                 # On its way to an M, or its M comes to gcstopm or back to user code.
                 pending = True
         if pending:
+            if aload(sched.stopping):
+                astore(sched.gcwaiting, 0)
+                astore(sched.worldsema, 0)
+                return False
             usleep_detached(20)
+    return True
 
 
 def gcstopm(m):
@@ -1600,6 +1624,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     astore64(sched.pollUntil, 0)
     noteclear(sched.pollnote)
     noteclear(sched.exitnote)
+    notesignals(sched.pollnote)
     astore64(sched.maxgoroutines, maxgoroutines)
     astore64(sched.ngoroutines, 0)
     astore64(sched.goidgen, 0)
@@ -1612,6 +1637,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     m.tstate = this_tstate()
     m.ident = _thread.get_ident()
     m.depth = 1
+    notesignals(m.park)
     sched.m0 = m
     sched.allm.append(m)
     procresize(m, procs)
@@ -1628,13 +1654,12 @@ def runmain(m: M, stack) -> object:
     g.gopc = None
     sched.maing = g
     restore = hooks["mstart"]()
-    runqput(m.p, g, True)
-    wakep()
+    runqput(m.p, g, True)  # and no wakep: main begins on the caller's thread
     hooks["startsysmon"]()
     while schedule(m):
         pass
+    hooks["stopsysmon"]()  # before the Ps are collected
     stuck = stopothers(m)
-    hooks["stopsysmon"]()
     report = None
     if aload(sched.stopping) == STOP_DEADLOCK:
         report = hooks["report"](allgoroutines())
@@ -1653,6 +1678,7 @@ def runmain(m: M, stack) -> object:
         droptimers(pp.timers)
         pp.sudogcache = None
     m.p = None
+    noteclose(m.park)
     return reason, value, result, failed, report, stuck
 
 
@@ -1914,10 +1940,6 @@ def unwaitjoin(gp: G) -> cython.bint:
 sched.unwait[waitReasonJoin] = unwaitjoin
 
 
-if cython.compiled:
-    monitor.stop = 1
-
-
 def current_():
     """The running goroutine, or None outside of one."""
     m: M = curm()
@@ -1944,7 +1966,8 @@ def gomaxprocs_(n: int32_t):
     old: int32_t = sched.gomaxprocs
     try:
         if n > 0 and n != old:
-            stopTheWorld(m)
+            if not stopTheWorld(m):
+                raise ProgramOver("the gopark program has ended")
             procresize(m, n)
             startTheWorld(m)
             if cython.compiled:
@@ -1960,11 +1983,13 @@ def numrunning_():
 
 
 def threads_():
-    """How many threads the runtime has started and not ended, beside the caller of run."""
-    sysmon: int32_t = 0
-    if cython.compiled:
-        sysmon = 1 - monitor.stop
-    return sched.nm - 1 + sysmon
+    """How many threads of the runtime have begun and not ended, beside the caller of run."""
+    return aload(sched.nthreads)
+
+
+def countthread_(n: int32_t):
+    """One of the runtime's threads begins (1) or ends (-1)."""
+    aadd(sched.nthreads, n)
 
 
 def parkm_():
@@ -2051,11 +2076,13 @@ def endpanic_():
 def stack_(gp: G):
     """The frames of a goroutine that does not run (`G.stack`)."""
     coro = takecoro(gp)
-    if GOPARK_GIL or gp is current_() or not aload(sched.running):
+    if GOPARK_GIL or gp is current_() or not aload(sched.running) or aload(sched.stopping):
         return hooks["frames"](coro)
     # Without the GIL another thread could resume it while its frames are read.
     m: M = enter()
-    stopTheWorld(m)
+    if not stopTheWorld(m):
+        leave(m)
+        return hooks["frames"](None)
     try:
         if gp.status_ == _Grunning:
             coro = None

@@ -213,6 +213,7 @@ cdef class Sched:
     cdef int32_t nmidle       # [lock]
     cdef int32_t nmidlelocked # [lock] Ms that wait for a P for their own goroutine
     cdef int32_t nm           # [lock] Ms that exist
+    cdef aint nthreads        # [atomic] threads of ours that have begun and not ended
     cdef int32_t maxthreads   # [const] how many there may be
     cdef int32_t midgen       # [lock]
     cdef P pidle              # [lock] idle Ps, by link

@@ -23,6 +23,9 @@
 #if defined(__linux__)
 #include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -116,11 +119,17 @@ static inline void gopark_debug_unlock(mutex *m) {
  * Results: 1 woken, 0 timed out, -1 interrupted by a signal. */
 
 #if defined(__linux__)
-typedef struct { uint32_t key; } note;
+/* A futex; or, for a thread that must notice signals, an eventfd under ppoll(),
+ * which lets them in at the very moment in which it begins to sleep. */
+typedef struct { uint32_t key; int fd; } note;
 
 static inline void gopark_notewakeup(note *n) {
-    if (__atomic_exchange_n(&n->key, 1, __ATOMIC_SEQ_CST) == 0)
-        syscall(SYS_futex, &n->key, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    if (__atomic_exchange_n(&n->key, 1, __ATOMIC_SEQ_CST) == 0) {
+        if (n->fd > 0)
+            (void)!write(n->fd, &(uint64_t){1}, 8);
+        else
+            syscall(SYS_futex, &n->key, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
 }
 
 static int gopark_notewait(note *n, int64_t ns) {
@@ -140,7 +149,42 @@ static int gopark_notewait(note *n, int64_t ns) {
         return 0;
     return -1; /* a signal, or a spurious return: the caller looks again */
 }
-#define GOPARK_NOTE_INIT(n) __atomic_store_n(&(n)->key, 0, __ATOMIC_SEQ_CST)
+
+static inline void gopark_noteclear(note *n) {
+    uint64_t count;
+    __atomic_store_n(&n->key, 0, __ATOMIC_SEQ_CST);
+    if (n->fd > 0)
+        (void)!read(n->fd, &count, 8);
+}
+static inline void gopark_notesignals(note *n) {
+    if (n->fd <= 0)
+        n->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* without one: the futex */
+}
+static inline void gopark_noteclose(note *n) {
+    if (n->fd > 0)
+        close(n->fd);
+    n->fd = 0;
+}
+
+/* Sleep with signals: those that came before are seen to first, the others end
+ * the sleep.  A handler that raised leaves its exception set. */
+static int gopark_notewaitsignals(note *n, int64_t ns) {
+    sigset_t all, before;
+    struct timespec ts = {ns / 1000000000, ns % 1000000000};
+    struct pollfd p = {n->fd, POLLIN, 0};
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int r, raised = PyErr_CheckSignals();
+    if (!raised) {
+        PyThreadState *tstate = PyEval_SaveThread();
+        r = ppoll(&p, 1, ns < 0 ? NULL : &ts, &before);
+        PyEval_RestoreThread(tstate);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (raised)
+        return -1;
+    return __atomic_load_n(&n->key, __ATOMIC_SEQ_CST) ? 1 : r == 0 ? 0 : -1;
+}
 #else
 /* The portable note.  pthread_cond_wait does not return for a signal, so a
  * sleeper comes up every 50 ms to look: simple, and only off Linux. */
@@ -180,19 +224,32 @@ static int gopark_notewait(note *n, int64_t ns) {
     pthread_mutex_unlock(&n->mu);
     return r ? 1 : last ? 0 : -1;
 }
-#define GOPARK_NOTE_INIT(n) gopark_noteinit(n)
+#define gopark_noteclear(n) gopark_noteinit(n)
+#define gopark_notesignals(n) ((void)(n))
+#define gopark_noteclose(n) ((void)(n))
 #endif
 
-#define noteclear(n) GOPARK_NOTE_INIT(&(n))
+#define noteclear(n) gopark_noteclear(&(n))
+#define notesignals(n) gopark_notesignals(&(n))
+#define noteclose(n) gopark_noteclose(&(n))
 #define notewakeup(n) gopark_notewakeup(&(n))
 #define notetsleep(n, ns) gopark_notetsleep(&(n), (ns))
 
 static inline int gopark_notetsleep(note *n, int64_t ns) {
     int r;
+#if defined(__linux__)
+    if (n->fd > 0)
+        return gopark_notewaitsignals(n, ns);
+#endif
     Py_BEGIN_ALLOW_THREADS
     r = gopark_notewait(n, ns);
     Py_END_ALLOW_THREADS
     return r;
+}
+
+/* The exception that a signal handler raised meanwhile, if one did. */
+static inline int checkinterrupt(void) {
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* ---- clock, randomness -------------------------------------------------- */

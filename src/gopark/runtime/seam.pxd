@@ -39,6 +39,8 @@ cdef extern from "seam.h" nogil:
     void unlock(mutex)
     void noteclear(note)
     void notewakeup(note)
+    void notesignals(note)
+    void noteclose(note)
     int64_t nanotime()
     uint32_t cheaprand(uint64_t)
     void *this_tstate()
@@ -81,6 +83,7 @@ cdef extern from "seam.h" nogil:
 
 cdef extern from "seam.h":
     int notetsleep(note, int64_t)
+    int checkinterrupt() except -1
     void usleep_detached(int64_t)
     PyObject *tlsget()
     void tlsset(PyObject *)

@@ -139,6 +139,18 @@ def notetsleep(n: Note, ns: int) -> int:
     return n.tsleep(ns)
 
 
+def notesignals(n: Note) -> None:
+    """Whoever sleeps on it is to notice signals."""
+
+
+def noteclose(n: Note) -> None:
+    """It is not slept on any more."""
+
+
+def checkinterrupt() -> None:
+    """Raise what a signal handler raised meanwhile."""
+
+
 # -- clock, randomness, threads ----------------------------------------------
 
 nanotime = time.monotonic_ns

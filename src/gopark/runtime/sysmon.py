@@ -27,6 +27,7 @@ import _thread
 import cython
 
 from . import preempt
+from .proc import countthread_
 from .runtime2 import hooks
 
 if cython.compiled:
@@ -80,6 +81,7 @@ def stop():
 
 def sysmon():
     quick: int32_t = 0
+    countthread_(1)
     while True:
         what: cython.int = gopark_sysmonwatch(cython.address(monitor), cython.address(quick))
         if what == SYSMON_STOP:
@@ -88,6 +90,7 @@ def sysmon():
             look(quick)
         else:
             watchps()
+    countthread_(-1)
     notewakeup(sched.sysmonnote)
 
 

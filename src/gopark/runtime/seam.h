@@ -317,7 +317,7 @@ typedef struct {
 
 /* Look at one P: has its goroutine had it too long, while others wait?  10 ms are
  * a time slice; after half a millisecond it is worth asking whether its thread
- * is off the interpreter. */
+ * is off the interpreter.  0: idle, 1: busy, 2: busy, and to be looked at soon. */
 static int gopark_watch1(sysmonstate *s, pwatch *w, int64_t now) {
     aint word = PEEK(w->status);
     uint32_t tick = PEEK(w->schedtick);
@@ -340,6 +340,8 @@ static int gopark_watch1(sysmonstate *s, pwatch *w, int64_t now) {
         return 1; /* nobody waits */
     if (held >= 10000000)
         __atomic_store_n(w->preempt, 1, __ATOMIC_SEQ_CST); /* at its next operation, please */
+    if (held >= 10000000 && held < 10500000)
+        return 2;
     if (held >= 10500000 && state == 2)
         w->due = WATCH_HELD; /* it does none */
     else if (held >= 500000 && state == 2 && now - w->looked >= 500000)
@@ -372,19 +374,23 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
         if (woken > 0)
             noteclear(s->wake);
         int64_t now = nanotime();
-        int busy = 0, due = 0, held = 0, preempted = 0;
+        int busy = 0, due = 0, preempted = 0;
+        int64_t soon = 10000000; /* until the next timer of a P whose goroutine is in plain code */
         for (i = 0; i < s->n; i++) {
-            busy |= gopark_watch1(s, &s->p[i], now);
+            int seen = gopark_watch1(s, &s->p[i], now);
+            busy |= seen;
+            preempted |= seen == 2;
             due |= s->p[i].due;
-            held |= now - s->p[i].since > 500000 && (PEEK(s->p[i].status) & 7) == 2;
-            preempted |= now - s->p[i].since >= 10000000;
+            int64_t when = PEEK(s->p[i].wakeTime);
+            if (when && now - s->p[i].since > 500000 && when - now < soon)
+                soon = when - now;
         }
         if (due)
             break;
         if (preempted && s->delay > 500000)
             s->delay = 500000;
-        if (held && s->delay > 1000000)
-            s->delay = 1000000; /* in plain code: a timer may come due meanwhile */
+        if (s->delay > soon)
+            s->delay = soon > 100000 ? soon : 100000;
         if (!busy && s->delay >= 1000000) {
             /* The program is idle.  Whoever acquires a P from now on sees
              * `waiting`, or we see that he has. */

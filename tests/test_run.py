@@ -219,7 +219,8 @@ class TestExceptions:
         async def main() -> None:
             main_thread = threading.main_thread().ident
             assert main_thread is not None
-            threading.Thread(target=signal.pthread_kill, args=(main_thread, signal.SIGINT)).start()
+            # Not threading.Thread: its start() does not survive an interrupt half-way.
+            _thread.start_new_thread(signal.pthread_kill, (main_thread, signal.SIGINT))
             if how == "wait":
                 go(sleep(1000))
                 await Chan[int]().recv()

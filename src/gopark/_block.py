@@ -39,9 +39,7 @@ def block_on(awaitable: Awaitable[T], timeout: float | None = None) -> T:
         except StopIteration as stop:
             return stop.value  # type: ignore[no-any-return]
         step, argument = coro.send, None
-        if yielded is None:
-            proc.parkm_()
-        else:
+        if yielded is not None or not proc.parkm_():
             step, argument = coro.throw, awaits.foreign_error(proc.current_(), yielded)
 
 

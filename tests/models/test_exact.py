@@ -109,12 +109,14 @@ class Exact(RuleBasedStateMachine):
         given: list[Any] = []
         indices = []
         modelled = []
+        # One value per channel: which of two sends on one channel a partner meets is chance.
+        values: dict[int, int] = {}
         for i, case in enumerate(chosen):
             if case is None:
                 given.append(None)
                 continue
             c, sends = case
-            value = self.value()
+            value = values.setdefault(c, self.value())
             indices.append(i)
             modelled.append((c, sends, value))
             given.append((self.real[c], value) if sends else self.real[c])

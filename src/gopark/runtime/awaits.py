@@ -275,7 +275,9 @@ def otherthreads() -> bool:
     """Does a thread run that is not the runtime's, and so may wake a goroutine?"""
     import _thread
 
-    return _thread._count() > proc.threads_()
+    ours = proc.threads_()
+    all_ = _thread._count()
+    return all_ > ours or proc.threads_() != ours  # one begins or ends: look again later
 
 
 def nothread(exc: BaseException) -> None:

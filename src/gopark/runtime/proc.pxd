@@ -31,6 +31,9 @@ cdef M thism()
 cdef int exitsyscall(M m) except -1
 cdef int exitsyscall0(M m) except -1
 cdef void entersyscall(M m) noexcept
+cdef void scheduleloop(M m) noexcept
+cdef void deadlock() noexcept
+cdef bint otherthreads() noexcept
 cdef bint schedule(M m) except -1
 cdef int execute(M m, G gp) except -1
 cdef int gogo(M m, G gp) except? -7
@@ -86,6 +89,7 @@ cdef G runqget(M m, P pp)
 cdef uint32_t runqgrab(P pp, P thief, bint stealrunnext) noexcept
 cdef G runqsteal(P pp, P victim, bint stealrunnext)
 cdef void wakemerge() noexcept
+cdef void setpoller(M m) noexcept
 cdef bint stopTheWorld(M m) except -1
 cdef void startTheWorld(M m) noexcept
 cdef void gcstopm(M m) noexcept

@@ -504,13 +504,28 @@ def mstart(m: M):
     pp: P = m.nextp
     m.nextp = None
     acquirep(m, pp)
-    while schedule(m):
-        pass
+    scheduleloop(m)
     if m.p is not None and m.dying:
         handoffp(releasep(m))
     mexit(m)
     tlsset(ref(None))
     aadd(sched.nthreads, -1)
+
+
+def scheduleloop(m):
+    """Rounds of the scheduler, until the program or this M is over.
+
+    Between two goroutines the runtime calls a little Python, for failures above
+    all, and on the main thread a signal handler may raise in it.
+    """
+    while True:
+        try:
+            if not schedule(m):
+                return
+        except BaseException as exc:
+            m.depth = 1
+            m.curg = ref(None)
+            endprogram(STOP_EXIT, exc)
 
 
 def schedule(m):
@@ -803,6 +818,8 @@ def findrunnable(m):
         pp: P = m.p
         if aload(pp.preempt):
             endslice(pp)
+        if not GOPARK_GIL and pp.schedtick & 1023 == 0:
+            wakemerge()
         m.inherit = False
         pollUntil: int64_t = 0
         if aload64(pp.timers.wakeTime):
@@ -864,8 +881,11 @@ def findrunnable(m):
 
         # The last one out sleeps in the poller until the next timer.
         if pollUntil and axchg64(sched.lastpoll, 0) != 0:
-            if netpoll(pollUntil) < 0:
+            setpoller(m)
+            wakemerge()
+            if netpoll(pollUntil) < 0 or merge_pending(m.tstate):
                 breathe(m)
+            setpoller(None)
             lock(sched.lock)
             pp = pidleget()
             unlock(sched.lock)
@@ -1060,8 +1080,8 @@ def waitp(m, dead, surplus):
     while True:
         patience: int64_t = 5000 * _ms if surplus else -1
         if dead:
-            if not hooks["otherthreads"]():
-                endprogram(STOP_DEADLOCK, None)
+            if not otherthreads():
+                deadlock()
                 return False
             # A thread of the program's own may wake somebody yet.
             patience = backoff
@@ -1084,6 +1104,23 @@ def waitp(m, dead, surplus):
     m.nextp = None
     acquirep(m, pp)
     return True
+
+
+def deadlock():
+    """Nothing can run any more.  Reported at once: block_on's goroutines unwind next."""
+    try:
+        endprogram(STOP_DEADLOCK, hooks["report"](allgoroutines()))
+    except BaseException as exc:  # a signal handler's
+        endprogram(STOP_EXIT, exc)
+
+
+def otherthreads():
+    """Does a thread run that is not ours, and may wake somebody yet?"""
+    try:
+        return hooks["otherthreads"]()
+    except BaseException as exc:  # a signal handler's
+        endprogram(STOP_EXIT, exc)
+        return False
 
 
 def retirem(m):
@@ -1132,6 +1169,14 @@ def wakemerge():
         if merge_pending(mp.tstate):
             notewakeup(mp.park)
         mp = mp.schedlink
+    if sched.poller is not None and merge_pending(sched.poller.tstate):
+        netpollBreak()
+    unlock(sched.lock)
+
+
+def setpoller(m):
+    lock(sched.lock)
+    sched.poller = m
     unlock(sched.lock)
 
 
@@ -1537,11 +1582,14 @@ def allocm():
     m.word = m.id << PSTATE_BITS
     m.epoch = sched.epoch
     noteclear(m.park)
-    seed: cython.ulonglong = (sched.seed + m.id * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
     if cython.compiled:
-        m.rand = seed or 1
+        # C arithmetic: that of Python's ints looks at signals.
+        odd: cython.ulonglong = 0x9E3779B97F4A7C15
+        m.rand = sched.seed + cython.cast(cython.ulonglong, m.id) * odd
+        if m.rand == 0:
+            m.rand = 1
     else:
-        seam.seedrand(m.rand, seed)
+        seam.seedrand(m.rand, sched.seed + m.id)
     return m
 
 
@@ -1610,6 +1658,7 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     sched.allp = []
     sched.allm = []
     sched.midgen = 0
+    sched.poller = None
     sched.midle = None
     sched.nmidle = 0
     sched.nmidlelocked = 0
@@ -1656,17 +1705,14 @@ def runmain(m: M, stack) -> object:
     restore = hooks["mstart"]()
     runqput(m.p, g, True)  # and no wakep: main begins on the caller's thread
     hooks["startsysmon"]()
-    while schedule(m):
-        pass
+    scheduleloop(m)
     hooks["stopsysmon"]()  # before the Ps are collected
     stuck = stopothers(m)
-    report = None
-    if aload(sched.stopping) == STOP_DEADLOCK:
-        report = hooks["report"](allgoroutines())
     result = g.elem if g.done() else None
     failed: cython.bint = g.failed
     reason = aload(sched.stopping)
     value = sched.exitvalue
+    report = value if reason == STOP_DEADLOCK else None
     g = None
     closeall(m, stuck)
     agens = hooks["asyncgens"]()
@@ -1691,8 +1737,7 @@ def shutdown(m: M, stack) -> object:
     astore64(sched.maxgoroutines, 0)
     sched.maing = newproc1(m, stack, "close async generators", None)
     runqput(m.p, sched.maing, True)
-    while schedule(m):
-        pass
+    scheduleloop(m)
     closeall(m, stopothers(m))
 
 
@@ -1996,6 +2041,7 @@ def parkm_():
     """Plain code awaits: wait for what the goroutine has begun to wait for, on this thread.
 
     The goroutine keeps its M, whose stack its frames are on, and the P goes on.
+    False: it has begun no wait.
     """
     m: M = enter()
     gp: G = gptr(m.curg)
@@ -2003,7 +2049,7 @@ def parkm_():
     if s == PS_NONE or s == PS_READY:
         astore(gp.parkstate, PS_NONE)
         leave(m)
-        return
+        return s == PS_READY
     gp.lockedm = m
     m.lockedg = ref(gp)
     if s == PS_GOSCHED:
@@ -2019,7 +2065,7 @@ def parkm_():
             gp.status_ = _Grunning
             unlockedm(m, gp)
             leave(m)
-            return
+            return True
     pp: P = m.p
     if not stoplockedm(m):
         m.p = pp  # what enter tries, in vain, to take back
@@ -2029,6 +2075,7 @@ def parkm_():
     gp.status_ = _Grunning
     m.p.schedtick += 1
     leave(m)
+    return True
 
 
 def blocking_():
@@ -2078,6 +2125,8 @@ def stack_(gp: G):
     coro = takecoro(gp)
     if GOPARK_GIL or gp is current_() or not aload(sched.running) or aload(sched.stopping):
         return hooks["frames"](coro)
+    if curm() is not None and curm().p is None:
+        return hooks["frames"](coro)  # for a deadlock's report: nobody runs
     # Without the GIL another thread could resume it while its frames are read.
     m: M = enter()
     if not stopTheWorld(m):

@@ -210,6 +210,7 @@ cdef class Sched:
     cdef list allm            # [lock] of M
     cdef M m0                 # [const] the M on the thread that called run
     cdef M midle              # [lock] idle Ms, by schedlink
+    cdef M poller             # [lock] the M in netpoll
     cdef int32_t nmidle       # [lock]
     cdef int32_t nmidlelocked # [lock] Ms that wait for a P for their own goroutine
     cdef int32_t nm           # [lock] Ms that exist

@@ -576,11 +576,11 @@ static inline PyObject *gopark_callerpc(int32_t *lasti) {
 /* ---- dead objects of sleeping threads (free-threaded builds) ------------ */
 
 /* An object that dies on another thread than its maker's waits in the maker's
- * queue until that thread next runs bytecode; bit 5 of its eval breaker says
+ * queue until that thread next runs bytecode; bit 6 of its eval breaker says
  * that some wait (_PY_EVAL_EXPLICIT_MERGE_BIT, CPython 3.13 and 3.14). */
 #ifdef Py_GIL_DISABLED
 #define merge_pending(ts) \
-    ((__atomic_load_n(&((PyThreadState *)(ts))->eval_breaker, __ATOMIC_RELAXED) & (1u << 5)) != 0)
+    ((__atomic_load_n(&((PyThreadState *)(ts))->eval_breaker, __ATOMIC_RELAXED) & (1u << 6)) != 0)
 #else
 #define merge_pending(ts) 0
 #endif

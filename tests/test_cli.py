@@ -166,7 +166,7 @@ class TestWhatTheScriptSees:
                 started = []
                 try:
                     while len(started) < 100:
-                        started.append(gopark.go(gopark.sleep(0)))
+                        started.append(gopark.go(gopark.sleep, 0))
                 except gopark.TooManyGoroutines:
                     print(len(started) < 10)
                 for g in started:

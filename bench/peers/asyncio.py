@@ -3,8 +3,6 @@
 asyncio has no unbuffered channel: a ``Queue(1)`` is the closest thing. It has no select either.
 """
 
-# ruff: noqa: ASYNC110 - polls from outside cost the tasks that are measured nothing
-
 from __future__ import annotations
 
 import asyncio

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import count
 
 from gopark import Chan, go, gosched, run, select, sleep
-
 from peers.measure import PROCS, Parked, Sleepers, burn, clock, main, per_op
 
 

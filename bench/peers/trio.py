@@ -1,7 +1,5 @@
 """trio's programs. Its memory channels are Go's channels, capacity 0 included. It has no select."""
 
-# ruff: noqa: ASYNC110 - polls from outside cost the tasks that are measured nothing
-
 from __future__ import annotations
 
 import trio

@@ -21,7 +21,7 @@ for ``async def`` code, with and without the GIL::
     gopark.run(main)
 """
 
-from . import time
+from . import time as time
 from ._block import block_on, blocking, lock_os_thread, unlock_os_thread
 from ._chan import Chan
 from ._run import current, goexit, gomaxprocs, num_goroutine, run

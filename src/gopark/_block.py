@@ -89,7 +89,7 @@ def _from_a_thread(awaitable: Awaitable[T], timeout: float | None) -> T:
     return value  # type: ignore[no-any-return]
 
 
-class blocking:  # noqa: N801  a context manager reads like a statement
+class blocking:
     """``with gopark.blocking():`` says that what follows blocks.
 
     The other goroutines go on at once, and not only when the runtime has noticed

@@ -12,9 +12,9 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .runtime.chan import (
+    channext,
     chanrecv,
     chanrecv_ok,
-    channext,
     hchan,
     received,
     received_ok,

@@ -29,8 +29,8 @@ if cython.compiled:
     from cython.cimports.gopark.runtime.proc import (
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leaf,
         leave,
         mustwait,
@@ -57,8 +57,8 @@ else:
     from .proc import (
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leaf,
         leave,
         mustwait,

@@ -129,8 +129,10 @@ class Failure:
         self.name: str = g.name
         self.created_by: tuple[str, int, str] | None = g.created_by
         self.taken = False
-        exception.add_note(f"in goroutine {self.id} [{self.name}], "
-                           f"{created_by_line(self.created_by)}")
+        if self.created_by is not None:  # main's exception is run's own
+            exception.add_note(
+                f"in goroutine {self.id} [{self.name}], {created_by_line(self.created_by)}"
+            )
         with _guard:
             _failures[id(self)] = weakref.ref(self)
 

@@ -88,7 +88,6 @@ if cython.compiled:
         M,
         P,
         SelectSudog,
-        Timer,
         Timers,
         _Gdead,
         _Grunnable,
@@ -106,7 +105,6 @@ if cython.compiled:
         sched,
         takecoro,
         waitReasonJoin,
-        waitReasonPreempted,
     )
     from cython.cimports.gopark.runtime.seam import (
         GOPARK_GIL,
@@ -122,16 +120,16 @@ if cython.compiled:
         axchg,
         axchg64,
         cheaprand,
+        checkinterrupt,
+        fence,
         gcas,
         gload,
         gobuiltin,
+        gopark_sysmonrefresh,
+        gopark_sysmonwake,
         gstore,
         guintptr,
         gxchg,
-        fence,
-        checkinterrupt,
-        gopark_sysmonrefresh,
-        gopark_sysmonwake,
         lock,
         merge_pending,
         nanotime,
@@ -386,15 +384,6 @@ goschedleaf = GoschedLeaf()
 def gosched():
     """``await gosched()``: let others run; comes back through the global queue."""
     return goschedleaf
-
-
-def takeelem():
-    """The value that the goroutine was woken with; it takes it once."""
-    m: M = curm()
-    gp: G = gptr(m.curg)
-    value = gp.elem
-    gp.elem = None
-    return value
 
 
 # -- starting a goroutine -----------------------------------------------------
@@ -775,7 +764,7 @@ def bury(gp):
     gp.elem = None
     gp.status_ = _Gdead
     unlock(gp.lock)
-    elem = coro = None
+    del elem  # it and the coroutine die here, under no lock
     allgdel(gp)
 
 

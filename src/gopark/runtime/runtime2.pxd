@@ -59,8 +59,6 @@ cdef enum:
     waitReasonSelectNoCases = 4
     waitReasonSleep = 5
     waitReasonJoin = 6
-    waitReasonPreempted = 7
-    waitReasonBlockOn = 8
 
 # How a resumed coroutine came back.
 cdef enum:
@@ -187,11 +185,10 @@ cdef class M:
     cdef int32_t depth        # [owner] 0 in user code
     cdef bint spinning        # [owner; its waker before notewakeup]
     cdef bint inherit         # [owner] the G that was just taken inherits the time slice
-    cdef bint stealrunnext    # [owner]
     cdef guintptr lockedg     # [owner] it runs this goroutine alone
     cdef int32_t lockedext    # [owner] lock_os_thread calls not yet undone
     cdef bint dying           # [owner] its thread ends
-    cdef bint armed           # [atomic enough: a hint] its code has monitoring events armed
+    cdef bint armed           # [sysmon sets, owner clears] its code has monitoring events armed
     cdef M schedlink          # [sched.lock] next in sched.midle
     cdef note park
     cdef uint64_t rand        # [owner]

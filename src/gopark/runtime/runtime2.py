@@ -9,7 +9,13 @@ import types
 import cython
 
 if cython.compiled:
-    from cython.cimports.gopark.runtime.seam import PyCoro_CheckExact, PyObject, coroutine_name, lock, unlock
+    from cython.cimports.gopark.runtime.seam import (
+        PyCoro_CheckExact,
+        PyObject,
+        coroutine_name,
+        lock,
+        unlock,
+    )
 else:
     from . import seam
     from .seam import lock, unlock
@@ -24,8 +30,6 @@ waitReasonStrings = (
     "select (no cases)",
     "sleep",
     "await goroutine",
-    "preempted",
-    "block_on",
 )
 
 _STATUS = {

@@ -33,12 +33,12 @@ if cython.compiled:
     )
     from cython.cimports.gopark.runtime.proc import (
         acquireSudog,
-        mustwait,
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leave,
+        mustwait,
         refuse,
         releaseSudog,
         thism,
@@ -75,12 +75,12 @@ else:
     from .chan import EMPTY, SHUT, enqueue, hchan, recvnow, sendnow, unqueue, yielding
     from .proc import (
         acquireSudog,
-        mustwait,
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leave,
+        mustwait,
         refuse,
         releaseSudog,
         thism,

@@ -36,7 +36,6 @@ if cython.compiled:
         PSTATE_BITS,
         M,
         P,
-        ref,
         sched,
     )
     from cython.cimports.gopark.runtime.seam import (

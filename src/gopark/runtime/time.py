@@ -18,8 +18,8 @@ if cython.compiled:
     from cython.cimports.gopark.runtime.proc import (
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leave,
         mustwait,
         newproc,
@@ -47,8 +47,8 @@ else:
     from .proc import (
         enter,
         getg,
-        goready,
         gopark,
+        goready,
         leave,
         mustwait,
         newproc,
@@ -218,7 +218,7 @@ def starttimer(self: rtTimer, seconds, periodic: cython.bint) -> object:
 def stoptimer(self: rtTimer) -> cython.bint:
     t: ArgTimer = self.t
     c: hchan = self.chan
-    stale = None
+    stale = None  # what was not received dies only once no lock is held
     lock(t.lock)
     was: cython.bint = deltimer(t)
     if not was:
@@ -233,4 +233,5 @@ def stoptimer(self: rtTimer) -> cython.bint:
             was = True
         unlock(c.lock)
     unlock(t.lock)
+    del stale
     return was

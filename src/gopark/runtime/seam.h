@@ -120,7 +120,9 @@ static inline void gopark_debug_unlock(mutex *m) {
 
 #if defined(__linux__)
 /* A futex; or, for a thread that must notice signals, an eventfd under ppoll(),
- * which lets them in at the very moment in which it begins to sleep. */
+ * which lets them in at the very moment in which it begins to sleep.  The key is
+ * what counts, the eventfd only ends the poll: a clear that comes between a
+ * waker's two steps may leave it empty with the key set, or full with it clear. */
 typedef struct { uint32_t key; int fd; } note;
 
 static inline void gopark_notewakeup(note *n) {
@@ -174,8 +176,9 @@ static int gopark_notewaitsignals(note *n, int64_t ns) {
     struct pollfd p = {n->fd, POLLIN, 0};
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    int r, raised = PyErr_CheckSignals();
-    if (!raised) {
+    int woken = __atomic_load_n(&n->key, __ATOMIC_SEQ_CST);
+    int r = 0, raised = PyErr_CheckSignals();
+    if (!raised && !woken) {
         PyThreadState *tstate = PyEval_SaveThread();
         r = ppoll(&p, 1, ns < 0 ? NULL : &ts, &before);
         PyEval_RestoreThread(tstate);
@@ -183,7 +186,11 @@ static int gopark_notewaitsignals(note *n, int64_t ns) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (raised)
         return -1;
-    return __atomic_load_n(&n->key, __ATOMIC_SEQ_CST) ? 1 : r == 0 ? 0 : -1;
+    if (__atomic_load_n(&n->key, __ATOMIC_SEQ_CST))
+        return 1;
+    if (r > 0)
+        (void)!read(n->fd, &(uint64_t){0}, 8); /* left by a wake-up that was cleared halfway */
+    return r == 0 ? 0 : -1;
 }
 #else
 /* The portable note.  pthread_cond_wait does not return for a signal, so a

@@ -127,7 +127,7 @@ def test_no_wakeup_is_lost() -> None:
 
 def test_finds_a_sleeper_that_does_not_look_again() -> None:
     again = "        if aload(sched.runqsize) or checkRunqsNoP():\n"
-    found = find(program(wakeup), "proc", (again, "        if False:\n"))
+    found = find(program(wakeup), "proc", (again, "        if False:\n"), **RANDOM)
     assert "deadlock" in found.what
 
 

@@ -1,11 +1,9 @@
 """Taking the P of an M that runs user code, and its goroutine's way back (Go: exitsyscall)."""
 
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
+from robber import robber
 
 import gopark
 from gopark import Chan, go, gosched, run, select, sleep
@@ -19,26 +17,6 @@ def lose() -> None:
         p = where()[1]
 
 
-@contextmanager
-def thief() -> Iterator[None]:
-    """A thread takes every P again and again, as a monitor would from blocked goroutines."""
-    over = threading.Event()
-
-    def steal() -> None:
-        while not over.is_set():
-            for p in range(8):
-                retake(p)
-            time.sleep(0.0002)
-
-    thread = threading.Thread(target=steal)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
 @pytest.mark.parametrize("n", [1, 2, 8])
 def test_others_run_while_a_goroutine_blocks(n: int) -> None:
     async def main() -> None:
@@ -50,7 +28,7 @@ def test_others_run_while_a_goroutine_blocks(n: int) -> None:
 
         g = go(other())
         here = threading.get_ident()
-        with thief():
+        with robber():
             ran.wait()  # a blocking call: with one P only a retake lets the other run
             assert threading.get_ident() == here
         gopark.num_goroutine()
@@ -70,7 +48,7 @@ def test_many_block_at_once(n: int) -> None:
             await gosched()
             return i
 
-        with thief():
+        with robber():
             blockers = [go(blocker(i)) for i in range(20)]
             assert [await g for g in blockers] == list(range(20))
         assert counts()["nm"] >= 20

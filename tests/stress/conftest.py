@@ -1,38 +1,15 @@
 """What the stress tests share. GOPARK_STRESS=60 makes each soak last so many seconds."""
 
 import os
-import threading
-import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from robber import robber
 
 from gopark import run
-from gopark.runtime.export_test import retake
 
 Play = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
-
-
-@contextmanager
-def robber() -> Iterator[None]:
-    """A thread takes Ps from goroutines in user code all the time."""
-    over = threading.Event()
-
-    def rob() -> None:
-        while not over.is_set():
-            for p in range(8):
-                retake(p)
-            time.sleep(0.0002)
-
-    thread = threading.Thread(target=rob)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture(params=[1, 2, 8])

@@ -17,7 +17,19 @@ RUNTIME = Path("src/gopark/runtime")
 # The compiled modules. The other files of the folder stay Python: `seam` is the pure-Python twin
 # of seam.pxd and seam.h, `awaits` holds the coroutines that values travel through, `errors` the
 # exceptions. tests/test_packaging.py knows them too.
-CORE = ("runtime2", "timers", "netpoll", "proc", "chan", "select", "time", "sysmon", "export_test")
+CORE = (
+    "runtime2",
+    "timers",
+    "netpoll",
+    "proc",
+    "chan",
+    "select",
+    "time",
+    "cancel",
+    "preempt",
+    "sysmon",
+    "export_test",
+)
 
 # Several interpreters may build in the same checkout; each has a suffix of its own.
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")

@@ -493,16 +493,23 @@ class TestTheEnd:
     """As processes: what is stuck in plain code must not hold up the interpreter's exit."""
 
     @pytest.mark.parametrize("how", list(STUCK))
-    def test_stuck_in_plain_code(self, how: str) -> None:
-        # main keeps run's own thread, so the stuck one is on another.
-        park = "time.sleep(0.1)"
+    @pytest.mark.parametrize("where", ["callers thread", "another thread"])
+    @pytest.mark.parametrize("inside", ["main thread", "other thread"])
+    def test_stuck_in_plain_code(self, how: str, where: str, inside: str) -> None:
+        # While main parks, the stuck one gets run's own thread; else it is on another.
+        park = "await sleep(0.1)" if where == "callers thread" else "time.sleep(0.1)"
+        if inside == "other thread" and where == "callers thread" and how != "hog":
+            pytest.skip("a system call on a thread that is not Python's main one cannot be ended")
+        call = "run(main, procs=1)"
+        if inside == "other thread":
+            call = f"t = threading.Thread(target=lambda: {call}); t.start(); t.join()"
         program = f"""
 def stuck():
     {STUCK[how].strip()}
 async def main():
     go(stuck, name="the stuck one")
     {park}
-run(main, procs=1)
+{call}
 print("after")
 """
         code, out, err = finish(start(program))
@@ -558,6 +565,91 @@ except KeyboardInterrupt:
         process.send_signal(signal.SIGINT)
         code, out, err = finish(process)
         assert (code, out) == (0, "interrupted\n"), err
+
+    @pytest.mark.parametrize("how", ["wait", "sleep", "block_on", "wait, while others hog"])
+    def test_main_gets_the_interrupt_where_it_waits(self, how: str) -> None:
+        waits = {
+            "sleep": "await sleep(1000)",
+            "block_on": "block_on(Chan().recv())",
+        }
+        program = f"""
+        def hog():
+            while True: pass
+        async def main():
+            go(sleep, 1000)  # or it would be a deadlock
+            if {"hog" in how}:
+                go(hog)
+            try:
+                print("ready", flush=True)
+                {waits.get(how, "await Chan().recv()")}
+            except KeyboardInterrupt:
+                c = Chan(1)
+                await c.send("caught")
+                await sleep(0.001)  # once is once: it may wait again
+                print(await c.recv())
+                return "main's result"
+            finally:
+                print("finally")
+        print(run(main, procs=1))
+        """
+        process = start(program, "-W", "ignore")
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+        assert (code, out) == (0, "caught\nfinally\nmain's result\n"), err
+
+    @pytest.mark.parametrize("n", [1, 2])
+    @pytest.mark.parametrize("stubborn", ["await Chan().recv()", "time.sleep(1000)"])
+    def test_a_second_ctrl_c_ends_the_program(self, stubborn: str, n: int) -> None:
+        program = f"""
+        async def main():
+            go(sleep, 1000)  # or it would be a deadlock
+            try:
+                print("ready", flush=True)
+                await Chan().recv()
+            except KeyboardInterrupt:
+                print("not yet", flush=True)
+                {stubborn}
+        try:
+            run(main, procs={n})
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+        process = start(program, "-W", "ignore")
+        assert process.stdout
+        for line in ("ready\n", "not yet\n"):
+            assert process.stdout.readline() == line
+            time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+        assert (code, out) == (0, "interrupted\n"), err
+
+    def test_the_programs_own_handler_stays(self) -> None:
+        program = """
+        got = []
+        signal.signal(signal.SIGINT, lambda *_: got.append(1))
+        async def main():
+            print("ready", flush=True)
+            while not got:
+                await sleep(0.001)
+        run(main)
+        signal.raise_signal(signal.SIGINT)
+        print(got)
+        """
+        process = start(program)
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        code, out, err = finish(process)
+        assert (code, out) == (0, "[1, 1]\n"), err
+
+    def test_the_handlers_are_restored(self) -> None:
+        numbers = (signal.SIGINT, signal.SIGURG)
+        before = [signal.getsignal(n) for n in numbers]
+        run(lambda: None)
+        assert [signal.getsignal(n) for n in numbers] == before
 
     @pytest.mark.parametrize("how", ["hogs", "blockers", "idle"])
     def test_ctrl_c_while_others_do_this(self, how: str) -> None:

@@ -20,7 +20,7 @@ RUNTIME = PACKAGE / "runtime"
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 # All others of the folder are compiled. A new module stands here or in the list in setup.py.
-PLAIN = {"__init__", "awaits", "errors", "preempt", "seam"}
+PLAIN = {"__init__", "awaits", "errors", "seam", "signals"}
 CORE = sorted({path.stem for path in RUNTIME.glob("*.py")} - PLAIN)
 
 

@@ -23,11 +23,20 @@ for ``async def`` code, with and without the GIL::
 
 from . import time as time
 from ._block import block_on, blocking, lock_os_thread, unlock_os_thread
+from ._cancel import CancelScope, deadline, timeout
 from ._chan import Chan
 from ._run import current, goexit, gomaxprocs, num_goroutine, run
 from ._select import select
 from ._version import __version__
-from .runtime.errors import ChanClosed, Deadlock, GoPanic, TooManyGoroutines, WouldBlock
+from .runtime.errors import (
+    Cancelled,
+    ChanClosed,
+    Deadlock,
+    GoCancelled,
+    GoPanic,
+    TooManyGoroutines,
+    WouldBlock,
+)
 from .runtime.proc import go, gosched
 from .runtime.runtime2 import G
 from .runtime.select import CLOSED
@@ -35,10 +44,13 @@ from .time import sleep
 
 __all__ = [
     "CLOSED",
+    "CancelScope",
+    "Cancelled",
     "Chan",
     "ChanClosed",
     "Deadlock",
     "G",
+    "GoCancelled",
     "GoPanic",
     "TooManyGoroutines",
     "WouldBlock",
@@ -46,6 +58,7 @@ __all__ = [
     "block_on",
     "blocking",
     "current",
+    "deadline",
     "go",
     "goexit",
     "gomaxprocs",
@@ -55,5 +68,6 @@ __all__ = [
     "run",
     "select",
     "sleep",
+    "timeout",
     "unlock_os_thread",
 ]

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn, TypeVar, overload
 
-from .runtime import awaits, proc, sysmon  # noqa: F401  sysmon registers itself
-from .runtime.errors import Deadlock, Failure, Goexit
+from .runtime import awaits, proc, signals, sysmon  # noqa: F401  sysmon registers itself
+from .runtime.errors import Cancellation, Deadlock, Failure, Goexit
 from .runtime.runtime2 import G
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ def run(
     limit = _positive_int("max_goroutines", max_goroutines) if max_goroutines is not None else 0
     threads = _positive_int("max_threads", max_threads)
     stack = awaits.asstack(main, args, {}, "run")
+    restore = signals.install()
     try:
         reason, value, result, failed, report, stuck = proc.rt_run(
             stack, n, limit, threads, int(os.environ.get("GOPARK_SEED") or random.getrandbits(63))
@@ -82,6 +83,8 @@ def run(
         if hasattr(stack, "close"):
             stack.close()
         raise
+    finally:
+        restore()
     return _outcome(reason, value, result, failed, report, stuck)
 
 
@@ -89,18 +92,12 @@ def _outcome(
     reason: int, value: Any, result: Any, failed: bool, report: Any, stuck: list[Any]
 ) -> Any:
     """What becomes of a program that has ended."""
-    if stuck:
-        names = ", ".join(f"{g.id} [{g.name}]" for g in stuck)
-        warnings.warn(
-            f"the program is over, but goroutines are stuck in plain code and were left "
-            f"behind: {names}",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    _warn("left behind", [(g.id, g.name) for g in stuck])
+    _warn("stopped there, on the thread that called run", signals.overdue())
     error: BaseException | None = None
     if reason == _STOP_EXIT:
         error = value
-    elif failed and isinstance(result, Failure):
+    elif failed and isinstance(result, (Failure, Cancellation)):
         error = result.take()
     panics = awaits.panics()
     if error is None and panics:
@@ -119,6 +116,17 @@ def _outcome(
         finally:
             del error, value, result, panics  # no reference cycle through this frame
     return result
+
+
+def _warn(fate: str, stuck: list[tuple[int, str]]) -> None:
+    if stuck:
+        names = ", ".join(f"{id} [{name}]" for id, name in stuck)
+        warnings.warn(
+            f"the program is over, but goroutines were stuck in plain code, and were {fate}: "
+            f"{names}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _deadlock(report: tuple[Any, ...]) -> Deadlock:

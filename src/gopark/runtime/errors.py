@@ -73,6 +73,28 @@ def _unpickled(args: tuple[Any, ...], attributes: dict[str, Any]) -> GoPanic:
     return panic
 
 
+class Cancelled(BaseException):
+    """A wait was called off: the goroutine, or a scope that it is in, is cancelled.
+
+    Not an Exception: ``except Exception`` lets it pass.  Clean up and let it go on to
+    the scope that it belongs to; every further wait inside that scope raises it again.
+    """
+
+
+class GoCancelled(RuntimeError):
+    """The goroutine that was awaited had been cancelled, and ended by that.
+
+    Attributes:
+        goroutine_id: the goroutine's number.
+        goroutine_name: its name.
+    """
+
+    def __init__(self, message: str, goroutine_id: int = 0, goroutine_name: str = "") -> None:
+        super().__init__(message)
+        self.goroutine_id = goroutine_id
+        self.goroutine_name = goroutine_name
+
+
 class Goexit(BaseException):
     """Unwinds the goroutine that called ``goexit``; its ``finally`` blocks run."""
 
@@ -150,6 +172,22 @@ class Failure:
                 _failures.pop(id(self), None)
             if _on_panic:
                 _on_panic[0](self)
+
+
+class Cancellation:
+    """In place of a Failure: the goroutine was cancelled, which nobody need be told."""
+
+    def __init__(self, g: Any, exception: BaseException) -> None:
+        self.id: int = g.id
+        self.name: str = g.name
+        self.exception = exception
+
+    def take(self) -> GoCancelled:
+        error = GoCancelled(
+            f"goroutine {self.id} [{self.name}] was cancelled: {self.exception}", self.id, self.name
+        )
+        error.__cause__ = self.exception
+        return error
 
 
 def untaken() -> list[Failure]:

@@ -8,76 +8,117 @@ until it has a P again.
 
 Several threads may run the same code: an event fires in all of them, and is for
 those in `_wanted`.  An event is disarmed when the last of them has come by, or has
-entered the runtime by itself; so none is left behind.
+entered the runtime by itself; so none is left behind.  Code that was armed may
+never run again, in a helper that has returned: sysmon arms anew, at longer and
+longer intervals, whoever has not come by (`rearm`).
 
 Before 3.12 there is no ``sys.monitoring``, and a process may have no tool id left:
 then the P is taken all the same, and the interpreter's own thread switching shares
 the core.
 
 Lock: `_guard`, innermost; it is taken by sysmon, and by threads that have no P.
+This module is compiled for its sake: no bytecode runs under it, so no signal
+handler does, which might want a P in its turn.  What may die is handed out of it.
 """
-
-from __future__ import annotations
 
 import sys
 import threading
 from pathlib import Path
-from types import CodeType
-from typing import Any
+
+import cython
 
 from . import proc
 
+if cython.compiled:
+    from cython.cimports.gopark.runtime.seam import lock, unlock
+else:
+    from . import seam
+    from .seam import lock, unlock
+
+    _guard = seam.Mutex("preempt.guard")
+
 _HERE = str(Path(__file__).parent.parent)
-_monitoring: Any = getattr(sys, "monitoring", None)
-_guard = threading.RLock()
-_tool: int | None = None
-_wanted: dict[int, list[CodeType]] = {}  # by thread: the code armed for it
-_armed: dict[CodeType, int] = {}  # for how many threads
+_monitoring = getattr(sys, "monitoring", None)
+_gil = getattr(sys, "_is_gil_enabled", lambda: True)
+_tool = None
+_wanted = {}  # by thread: the list of code objects armed for it
+_armed = {}  # code object: for how many threads
 
 
-def arm(ident: int) -> bool:
+def arm(ident):
     """Have the thread `ident` pause at its next line.  Was that possible?"""
-    if _monitoring is None:
-        return False
-    with _guard:
-        if ident in _wanted or not _open():
-            return ident in _wanted
-        codes = _codes(ident)
-        if not codes:
-            return False
-        _wanted[ident] = codes
-        for code in codes:
-            _armed[code] = _armed.get(code, 0) + 1
-            if _armed[code] == 1:
-                _monitoring.set_local_events(_tool, code, _events())
-    return True
+    return _monitoring is not None and _arm(ident, _codes(ident), True)
 
 
-def disarm(ident: int) -> None:
+def _arm(ident, codes, anyway):
+    """Arm `codes` for a thread, `anyway` or only if it has not come by."""
+    before = ()
+    lock(_guard)
+    try:
+        done = bool(codes) and (anyway or ident in _wanted) and _open()
+        before = _release(ident)
+        if done:
+            _wanted[ident] = codes
+            for code in codes:
+                _armed[code] = _armed.get(code, 0) + 1
+                if _armed[code] == 1:
+                    _monitoring.set_local_events(_tool, code, _events())
+    finally:
+        unlock(_guard)
+    del before
+    return done
+
+
+def rearm():
+    """Arm anew those who have not come by; how many they are."""
+    lock(_guard)
+    idents = list(_wanted)
+    unlock(_guard)
+    for ident in idents:
+        _arm(ident, _codes(ident), False)
+    return len(idents)
+
+
+def wanted():
+    """How many threads are to pause."""
+    return len(_wanted)
+
+
+def disarm(ident):
     """The thread is in the runtime, or pauses."""
-    with _guard:
-        for code in _wanted.pop(ident, ()):
-            _armed[code] -= 1
-            if not _armed[code]:
-                del _armed[code]
-                _monitoring.set_local_events(_tool, code, 0)
+    lock(_guard)
+    try:
+        codes = _release(ident)
+    finally:
+        unlock(_guard)
+    del codes
 
 
-def close() -> None:
+def _release(ident):
+    """Disarm what is armed for that thread.  Holds _guard."""
+    codes = _wanted.pop(ident, ())
+    for code in codes:
+        _armed[code] -= 1
+        if not _armed[code]:
+            del _armed[code]
+            _monitoring.set_local_events(_tool, code, 0)
+    return codes
+
+
+def close():
     """The program is over: leave no event, and give the tool id back."""
     global _tool
     if _tool is None:
         return
-    with _guard:
-        for ident in list(_wanted):
-            disarm(ident)
-        for event in _each_event():
-            _monitoring.register_callback(_tool, event, None)
-        _monitoring.free_tool_id(_tool)
-        _tool = None
+    for ident in list(_wanted):
+        disarm(ident)
+    for event in _each_event():
+        _monitoring.register_callback(_tool, event, None)
+    _monitoring.free_tool_id(_tool)
+    _tool = None
 
 
-def _open() -> bool:
+def _open():
     """Take a tool id, from those that no kind of tool has a claim to first."""
     global _tool
     if _tool is not None:
@@ -95,22 +136,22 @@ def _open() -> bool:
     return False
 
 
-def _each_event() -> tuple[int, ...]:
+def _each_event():
     e = _monitoring.events
     return (e.LINE, e.JUMP, e.PY_START, e.PY_RESUME)
 
 
-def _events() -> int:
+def _events():
     return sum(_each_event())
 
 
-def _codes(ident: int) -> list[CodeType]:
-    """What the thread runs, innermost first; not gopark's own, which may hold a lock.
+def _codes(ident):
+    """What the thread runs, innermost first; not gopark's own.
 
     Without the GIL only the innermost frame stands still long enough to be read.
     """
     frame = sys._current_frames().get(ident)
-    found: list[CodeType] = []
+    found = []
     while frame is not None and len(found) < 32:
         code = frame.f_code
         if code.co_filename.startswith(_HERE):
@@ -123,11 +164,7 @@ def _codes(ident: int) -> list[CodeType]:
     return found
 
 
-def _gil() -> bool:
-    return getattr(sys, "_is_gil_enabled", lambda: True)()
-
-
-def _pause(code: CodeType, *where: object) -> None:
+def _pause(code, *where):
     """An event fired: is it for this thread?"""
     ident = threading.get_ident()
     if ident in _wanted:

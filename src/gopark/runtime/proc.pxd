@@ -16,12 +16,17 @@ cdef sysmonstate monitor
 cdef M enter()
 cdef void leave(M m) noexcept
 cdef G getg(M m)
+cdef G thisg(M m)
 cdef G newproc(M m, object stack, object name, object context)
 cdef G newproc1(M m, object stack, object name, object context)
 cdef bint gopark(M m, G gp, int32_t reason) noexcept
 cdef void goready(M m, G gp, bint next) noexcept
+cdef void ready(M m, G gp, bint next) noexcept
 cdef object preempted(M m, object value)
 cdef object refuse(G gp)
+cdef object cancelerror(G gp)
+cdef bint callback(G gp) noexcept
+cdef int calledoff(G gp) except -1
 cdef SelectSudog acquireSudog(M m)
 cdef void releaseSudog(M m, SelectSudog s) noexcept
 cdef void wakeNetPoller(int64_t when) noexcept
@@ -68,6 +73,7 @@ cdef bint retirem(M m) noexcept
 cdef void unlockedm(M m, G gp) noexcept
 cdef void wakesysmon() noexcept
 cdef object toomanythreads()
+cdef int interruptmain(G gp) except -1
 cdef void handoffp(P pp) noexcept
 cdef bint retake(P pp) noexcept
 cdef void startlockedm(M m, G gp) noexcept

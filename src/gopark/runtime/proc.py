@@ -57,7 +57,7 @@ Lock order is in ``runtime2.pxd``.
 import cython
 
 from . import errors
-from .errors import Goexit, ProgramOver, TooManyGoroutines
+from .errors import Cancelled, Goexit, ProgramOver, TooManyGoroutines
 from .runtime2 import hooks
 
 if cython.compiled:
@@ -69,10 +69,12 @@ if cython.compiled:
     from cython.cimports.cpython.ref import Py_REFCNT
     from cython.cimports.gopark.runtime.netpoll import checkTimersNoP, netpoll, netpollBreak
     from cython.cimports.gopark.runtime.runtime2 import (
+        CANCEL_INTERRUPT,
         GO_FOREIGN,
         GO_RAISED,
         GO_RETURNED,
         GO_YIELDED,
+        PS_CANCELLED,
         PS_GOSCHED,
         PS_NONE,
         PS_PARKED,
@@ -138,6 +140,7 @@ if cython.compiled:
         notesignals,
         notetsleep,
         notewakeup,
+        setasyncexc,
         this_tstate,
         tlsget,
         tlsset,
@@ -220,7 +223,19 @@ def leave(m):
 
 
 def getg(m):
-    """The running goroutine, for an operation that may have to wait."""
+    """The running goroutine, for an operation that may have to wait.
+
+    Where that is not allowed it raises, having left the runtime.
+    """
+    gp: G = thisg(m)
+    if aload(gp.cancelled) and not sched.closing:
+        leave(m)
+        raise refuse(gp)
+    return gp
+
+
+def thisg(m):
+    """The running goroutine, cancelled or not."""
     gp: G = gptr(m.curg) if m is not None else None
     if gp is None:
         leave(m)
@@ -284,23 +299,73 @@ def exitsyscall0(m):
 def gopark(m, gp, reason):
     """Announce that `gp` is about to wait; before any waker can see it.
 
-    False if it must not, as the program is over and `gp` is being closed: then
-    nothing has changed, and the operation raises `refuse`.
+    False if it must not: the program is over and `gp` is being closed, or it is
+    cancelled.  Then nothing has changed, and the operation raises `refuse`.
     """
     if sched.closing:
         return False
     gp.waitreason = reason
     gp.raises = False
     astore(gp.parkstate, PS_PARKING)
+    if aload(gp.cancelled):  # after the store, as `callback` looks the other way round
+        astore(gp.parkstate, PS_NONE)
+        return False
     return True
 
 
 def refuse(gp):
-    """The error for a wait in a ``finally`` block that runs after the program's end."""
+    """The error for a wait that must not be."""
+    if not sched.closing:
+        return cancelerror(gp)
     return RuntimeError(
         f"goroutine {gp.goid} cannot wait: main has returned, and what still waited is being "
         "closed; in a finally block use only operations that do not wait"
     )
+
+
+def cancelerror(gp):
+    """What a cancelled goroutine's wait raises."""
+    bits: int32_t = aload(gp.cancelled)
+    while bits & CANCEL_INTERRUPT:
+        if acas(gp.cancelled, bits, bits & ~CANCEL_INTERRUPT):
+            return KeyboardInterrupt()
+        bits = aload(gp.cancelled)
+    return hooks["cancelled"](gp)
+
+
+def callback(gp):
+    """Call a goroutine back from its wait; its `cancelled` has been set.
+
+    True: it was suspended, and the caller makes it runnable.  It takes itself out of
+    what it waits in (`calledoff`), since it alone knows where it stands.
+    """
+    while True:
+        s: int32_t = aload(gp.parkstate)
+        if s == PS_PARKED:
+            if acas(gp.parkstate, PS_PARKED, PS_CANCELLED):
+                gp.status_ = _Grunnable
+                return True
+        elif s != PS_PARKING or acas(gp.parkstate, PS_PARKING, PS_CANCELLED):
+            return False
+
+
+def calledoff(gp):
+    """Woken by `callback`: raise, unless what it waited for has happened nevertheless.
+
+    Whoever has taken it out of its queue by now calls `goready`, which finds
+    ``PS_CANCELLED``, sets ``PS_READY``, and leaves the rest to us.
+    """
+    m: M = enter()
+    happened: cython.bint = not sched.unwait[gp.waitreason](gp)
+    while happened and aload(gp.parkstate) != PS_READY:
+        usleep_detached(1)
+    astore(gp.parkstate, PS_NONE)
+    leave(m)
+    if not happened:
+        gp.elem = None
+        gp.c = None
+        raise cancelerror(gp)
+    return 0
 
 
 def goready(m, gp, next):
@@ -309,6 +374,11 @@ def goready(m, gp, next):
         return  # not yet suspended: park_m or PARK sees it
     astore(gp.parkstate, PS_NONE)
     gp.status_ = _Grunnable
+    ready(m, gp, next)
+
+
+def ready(m, gp, next):
+    """Queue a goroutine that has just become runnable."""
     if m is not None and m.depth:
         runqput(m.p, gp, next)
     else:  # a thread without a P (Go: injectglist)
@@ -354,6 +424,8 @@ class ParkLeaf:
         gp: G = gptr(cython.cast(M, p).curg)
         if s == PS_READY:
             astore(gp.parkstate, PS_NONE)
+        elif s == PS_CANCELLED:
+            calledoff(gp)
         gp.c = None
         if gp.raises:
             gp.raises = False
@@ -372,6 +444,8 @@ class GoschedLeaf:
         if p == ref(None) or cython.cast(M, p).curg == ref(None):
             getg(None)
         if not sched.closing:
+            if aload(cython.cast(G, cython.cast(M, p).curg).cancelled):
+                raise cancelerror(gptr(cython.cast(M, p).curg))
             acas(cython.cast(G, cython.cast(M, p).curg).parkstate, PS_NONE, PS_GOSCHED)
         return leaf
 
@@ -632,8 +706,7 @@ def park_m(m, gp):
     m.curg = ref(None)
     if acas(gp.parkstate, PS_PARKING, PS_PARKED):
         return False
-    astore(gp.parkstate, PS_NONE)  # woken meanwhile
-    gp.status_ = _Grunning
+    gp.status_ = _Grunning  # woken meanwhile, as PARK will see
     m.curg = ref(gp)
     return True
 
@@ -698,6 +771,8 @@ def goexit0(m, gp, how):
         w = after
     if gp is sched.maing and not sched.mainexited:
         endprogram(STOP_MAIN, None)
+    if gp.scope is not None:
+        hooks["endscopes"](gp)
     if sched.maxgoroutines:
         aadd64(sched.ngoroutines, -1)
     allgdel(gp)
@@ -724,6 +799,9 @@ def failed(gp):
     elif isinstance(exc, (SystemExit, KeyboardInterrupt)):
         gp.elem = None
         endprogram(STOP_EXIT, exc)
+    elif isinstance(exc, Cancelled):
+        gp.elem = errors.Cancellation(gp, exc)
+        gp.failed = True
     else:
         gp.elem = errors.Failure(gp, exc)
         gp.failed = True
@@ -740,6 +818,7 @@ def endprogram(reason, value):
         notewakeup(mp.park)
     unlock(sched.lock)
     netpollBreak()
+    wakesysmon()
 
 
 def stopped(m, gp, how):
@@ -765,6 +844,8 @@ def bury(gp):
     gp.status_ = _Gdead
     unlock(gp.lock)
     del elem  # it and the coroutine die here, under no lock
+    if gp.scope is not None:
+        hooks["endscopes"](gp)
     allgdel(gp)
 
 
@@ -1053,6 +1134,11 @@ def stoplockedm(m):
     if m.p is not None and aload(m.p.status) == m.word | _Prunning:
         handoffp(releasep(m))
     lock(sched.lock)
+    if aload(sched.stopping):
+        # The wake-up for the program's end may have come while this M had been
+        # woken for a P, and been taken for that one.
+        unlock(sched.lock)
+        return False
     sched.nmidlelocked += 1
     dead: cython.bint = checkdead()
     unlock(sched.lock)
@@ -1828,6 +1914,7 @@ def unwait(gp: G) -> cython.void:
 def closeg(m: M, gp: G) -> object:
     m.curg = ref(gp)
     astore(gp.parkstate, PS_NONE)
+    astore(gp.cancelled, 0)
     gp.status_ = _Grunning
     m.depth = 0
     entersyscall(m)
@@ -2035,10 +2122,9 @@ def parkm_():
     m: M = enter()
     gp: G = gptr(m.curg)
     s: int32_t = aload(gp.parkstate)
-    if s == PS_NONE or s == PS_READY:
-        astore(gp.parkstate, PS_NONE)
+    if s == PS_NONE or s == PS_READY or s == PS_CANCELLED:
         leave(m)
-        return s == PS_READY
+        return s != PS_NONE
     gp.lockedm = m
     m.lockedg = ref(gp)
     if s == PS_GOSCHED:
@@ -2050,7 +2136,6 @@ def parkm_():
     else:
         gp.status_ = _Gwaiting
         if not acas(gp.parkstate, PS_PARKING, PS_PARKED):
-            astore(gp.parkstate, PS_NONE)
             gp.status_ = _Grunning
             unlockedm(m, gp)
             leave(m)
@@ -2087,7 +2172,7 @@ def pause_():
 def lockosthread_():
     """Wire the running goroutine to its thread (Go: ``LockOSThread``)."""
     m: M = enter()
-    gp: G = getg(m)
+    gp: G = thisg(m)
     m.lockedext += 1
     gp.lockedm = m
     m.lockedg = ref(gp)
@@ -2096,11 +2181,64 @@ def lockosthread_():
 
 def unlockosthread_():
     m: M = enter()
-    gp: G = getg(m)
+    gp: G = thisg(m)
     if m.lockedext > 0:
         m.lockedext -= 1
         unlockedm(m, gp)
     leave(m)
+
+
+def interrupt_(again: cython.bint):
+    """Ctrl-C, on the main thread: main gets KeyboardInterrupt.  Shall it be raised here?"""
+    m: M = curm()
+    gp: G = sched.maing
+    if m is not sched.m0 or gp is None or aload(sched.stopping):
+        return True
+    plain: cython.bint = m.depth == 0 and m.curg != ref(None)
+    if again or (gp.status_ == _Grunning and m.curg != ref(gp)):
+        # Main's own frames may get to their finally blocks; `run` waits a second for it.
+        interruptmain(gp)
+        endprogram(STOP_EXIT, KeyboardInterrupt())
+        return plain
+    if plain and m.curg == ref(gp):
+        return True
+    bits: int32_t = aload(gp.cancelled)
+    while not acas(gp.cancelled, bits, bits | CANCEL_INTERRUPT):
+        bits = aload(gp.cancelled)
+    if callback(gp):
+        ready(None, gp, False)  # as from a foreign thread: a handler must not wait for a P
+    return False
+
+
+def interruptmain(gp):
+    """Raise KeyboardInterrupt in main's plain code, if it is in such on another thread."""
+    mp: M
+    ident: cython.ulong = 0
+    lock(sched.lock)
+    for mp in sched.allm:
+        if mp.curg == ref(gp) and mp.depth == 0 and mp is not sched.m0:
+            ident = mp.ident
+    unlock(sched.lock)
+    if ident:
+        setasyncexc(ident, KeyboardInterrupt)
+    return 0
+
+
+def isoverdue_():
+    """Is the program over, and this its m0, in plain code?"""
+    m: M = curm()
+    over: cython.bint = aload(sched.stopping) and m is not None and m is sched.m0
+    return over and m.depth == 0 and m.curg != ref(None)
+
+
+def breakoff_():
+    """Raise ProgramOver in m0's plain code; on another thread.  The goroutine, or None."""
+    m: M = sched.m0
+    gp: G = gptr(m.curg)
+    if gp is None or m.depth != 0:
+        return None
+    setasyncexc(m.ident, ProgramOver)
+    return gp
 
 
 def endpanic_():

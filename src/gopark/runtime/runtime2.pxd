@@ -13,6 +13,7 @@
 # Lock order, outermost first; nobody takes a lock to the left of one he holds:
 #   ArgTimer.lock < hchan.lock (by ascending channel id) < G.lock < Timers.lock < Sched.lock
 #     < P.allglock
+# Sched.scopelock is never held together with another.
 # Between lock() and unlock() no Python code runs, nothing collectable is
 # allocated, and no reference is dropped that may be the last one.
 from cpython.ref cimport Py_INCREF, Py_XDECREF
@@ -49,6 +50,12 @@ cdef enum:
     PS_PARKED = 2    # its coroutine is suspended
     PS_READY = 3     # woken before it was suspended
     PS_GOSCHED = 4   # it will yield, and is runnable at once
+    PS_CANCELLED = 5 # woken to leave what it waits in, unless somebody wakes it first
+
+# Why a goroutine must not wait (G.cancelled).
+cdef enum:
+    CANCEL_SCOPE = 1     # a scope that it is in is cancelled: for as long as that is so
+    CANCEL_INTERRUPT = 2 # main, after Ctrl-C: once
 
 # Why a goroutine waits.  Texts are in runtime2.py, waitReasonStrings.
 cdef enum:
@@ -113,6 +120,22 @@ cdef class ArgTimer(Timer):
     cdef object arg           # [const] what f needs
     cdef mutex lock           # orders start, stop, reset and firing
 
+cdef class Scope(Timer):
+    # What can be cancelled at once: a `with CancelScope()`, or the whole of a
+    # goroutine.  A goroutine's scopes are a chain, from G.scope by parent; those of a
+    # group's goroutines hang under the group's.  A scope is its own deadline's timer.
+    cdef Scope parent         # [scopelock]
+    cdef guintptr children    # [scopelock] the first; borrowed, as its goroutine holds it
+    cdef guintptr sibling     # [scopelock] the next child of the same parent
+    cdef guintptr elder       # [scopelock] and the one before
+    cdef guintptr host        # [scopelock] the goroutine that is in it
+    cdef object reason        # [scopelock] why it was cancelled, as said by who did it
+    cdef object group         # [const] of a goroutine that a group started: told of its end
+    cdef uint8_t called       # [scopelock] it was cancelled itself
+    cdef uint8_t shielded     # [scopelock] that its parent is cancelled is nothing to it
+    cdef uint8_t effective    # [scopelock] called, or its parent is effective and it not shielded
+    cdef uint8_t used         # [owner] has been entered
+
 cdef class Timers:
     # A P's timers: a 4-ary heap of (when, timer, seq), smallest when first.
     # An entry whose seq is no longer its timer's is stale, and dropped in passing.
@@ -136,9 +159,11 @@ cdef class G(Sudog):
     cdef int64_t goid         # [const]
     cdef aint parkstate       # [atomic] PS_*
     cdef aint selectDone      # [atomic] 0 while a select may still be won
+    cdef aint cancelled       # [atomic] CANCEL_*: its waits raise
     cdef guintptr waiters     # [lock] goroutines in `await g`
     cdef M lockedm            # [owner; sched.lock once runnable] must run on this M
     cdef Timer timer          # [owner] for sleep, made once
+    cdef Scope scope          # [scopelock] the innermost that it is in
     cdef guintptr schedlink   # [sched.lock] in the global queue; .next may be in a channel's too
     cdef guintptr allnext     # [P.allglock]
     cdef guintptr allprev     # [P.allglock]
@@ -198,6 +223,7 @@ cdef class M:
 
 cdef class Sched:
     cdef mutex lock
+    cdef mutex scopelock      # all scopes
     cdef aint running         # [atomic] 1 while a program runs
     cdef aint stopping        # [atomic] STOP_*, the first reason wins
     cdef aint gcwaiting       # [atomic] a thread wants the world to stop
@@ -254,6 +280,11 @@ cdef inline Timer tptr(guintptr x):
     if x is NULL:
         return None
     return <Timer>x
+
+cdef inline Scope scptr(guintptr x):
+    if x is NULL:
+        return None
+    return <Scope>x
 
 cdef inline void own(object x) noexcept:
     Py_INCREF(x)

@@ -66,6 +66,11 @@ class ArgTimer(Timer):
 
 
 @cython.cclass
+class Scope(Timer):
+    pass
+
+
+@cython.cclass
 class Timers:
     pass
 
@@ -130,6 +135,14 @@ class G(Sudog):
         """Has it ended?"""
         return self.status_ == _Gdead
 
+    def cancel(self, msg=""):
+        """Have every wait of the goroutine raise `Cancelled`, from now on.
+
+        False if it has ended already.  In plain code it goes on until its next wait.
+        Whoever awaits it gets GoCancelled if that ends it.
+        """
+        return hooks["cancel"](self, msg)
+
     def stack(self):
         """Its call stack as ``traceback.StackSummary``, outermost first, through all its awaits.
 
@@ -180,6 +193,6 @@ class Sched:
 
 
 if not cython.compiled:
-    seam.declare("runtime2.pxd", Sudog, SelectSudog, Timer, ArgTimer, Timers, G, P, M, Sched)
+    seam.declare("runtime2.pxd", Sudog, SelectSudog, Timer, ArgTimer, Scope, Timers, G, P, M, Sched)
 
 sched = Sched.__new__(Sched)

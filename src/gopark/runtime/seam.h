@@ -294,7 +294,7 @@ static inline uint32_t gopark_rand(uint64_t *s) {
 #define GOPARK_MAXPROCS 1024
 
 enum { WATCH_NOTHING = 0, WATCH_PROBE = 1, WATCH_HELD = 2 };
-enum { SYSMON_LOOK = 0, SYSMON_STOP = 1, SYSMON_REFRESH = 2 };
+enum { SYSMON_LOOK = 0, SYSMON_STOP = 1, SYSMON_REFRESH = 2, SYSMON_OVERDUE = 3, SYSMON_REARM = 4 };
 
 /* One P, by the addresses of its fields; P's outlive sysmon. */
 typedef struct {
@@ -316,7 +316,10 @@ typedef struct {
     int32_t n;       /* Ps watched */
     int32_t idle;    /* rounds without anything to do */
     int64_t delay;   /* ns */
-    aint *runqsize, *npidle;
+    int32_t armed;   /* threads that are to pause, and have not */
+    int64_t rearm;   /* ns: when to look after them */
+    int64_t overdue; /* ns: when the thread that called run must be back; 0: no hurry */
+    aint *runqsize, *npidle, *stopping;
     pwatch p[GOPARK_MAXPROCS];
 } sysmonstate;
 
@@ -392,8 +395,22 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
             if (when && now - s->p[i].since > 500000 && when - now < soon)
                 soon = when - now;
         }
+        if (PEEK(s->stopping)) {
+            busy = 1;
+            if (s->overdue == 0)
+                s->overdue = now + 1000000000;
+            if (now >= s->overdue) {
+                s->overdue = 0;
+                what = SYSMON_OVERDUE;
+                break;
+            }
+        }
         if (due)
             break;
+        if (s->armed && now >= s->rearm) {
+            what = SYSMON_REARM;
+            break;
+        }
         if (preempted && s->delay > 500000)
             s->delay = 500000;
         if (s->delay > soon)
@@ -408,7 +425,7 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
                 int state = PEEK(s->p[i].status) & 7;
                 busy |= state == 1 || state == 2;
             }
-            if (!busy && !__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST)) {
+            if (!busy && !__atomic_load_n(&s->stop, __ATOMIC_SEQ_CST) && !PEEK(s->stopping)) {
                 while (gopark_notewait(&s->wake, -1) != 1)
                     if (!__atomic_load_n(&s->waiting, __ATOMIC_SEQ_CST))
                         break;
@@ -494,6 +511,11 @@ static inline PyObject *take_exception(void) {
     Py_XDECREF(tb);
     return value;
 #endif
+}
+
+/* Have a thread raise an exception at its next instruction. */
+static inline int setasyncexc(unsigned long ident, PyObject *exception) {
+    return PyThreadState_SetAsyncExc(ident, exception) < 0 ? -1 : 0;
 }
 
 static inline PyObject *coroutine_name(PyObject *coro) {

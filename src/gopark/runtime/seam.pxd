@@ -56,6 +56,8 @@ cdef extern from "seam.h" nogil:
         SYSMON_LOOK
         SYSMON_STOP
         SYSMON_REFRESH
+        SYSMON_OVERDUE
+        SYSMON_REARM
     ctypedef struct pwatch:
         aint *status
         aint *runqhead
@@ -76,6 +78,10 @@ cdef extern from "seam.h" nogil:
         int32_t idle
         aint *runqsize
         aint *npidle
+        aint *stopping
+        int32_t armed
+        int64_t rearm
+        int64_t overdue
         pwatch p[1024]
     void gopark_sysmonwake(sysmonstate *)
     void gopark_sysmonstop(sysmonstate *)
@@ -90,6 +96,7 @@ cdef extern from "seam.h":
     int gopark_sysmonwatch(sysmonstate *, int32_t *) except -1
     int coroutine_send(PyObject *, PyObject **)
     object take_exception()
+    int setasyncexc(unsigned long, object) except -1
     void track(object)
     void untrack(object)
     PyObject *gopark_callerpc(int32_t *)

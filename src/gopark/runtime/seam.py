@@ -147,6 +147,13 @@ def noteclose(n: Note) -> None:
     """It is not slept on any more."""
 
 
+def setasyncexc(ident: int, exception: type[BaseException]) -> None:
+    """Have the thread `ident` raise `exception` at its next instruction."""
+    import ctypes
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(exception))
+
+
 def checkinterrupt() -> None:
     """Raise what a signal handler raised meanwhile."""
 
@@ -196,7 +203,7 @@ def ref(x: Any) -> Any:
     return x
 
 
-gptr = sgptr = mptr = tptr = ref
+gptr = sgptr = mptr = tptr = scptr = ref
 
 
 def own(x: Any) -> None:
@@ -255,7 +262,7 @@ def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
         return lambda: Cell(random.Random(0), name)
     if type_ == "bint":
         return bool
-    if re.fullmatch(r"u?int\d+_t|int|long", type_):
+    if re.fullmatch(r"u?int\d+_t|int|long|double", type_):
         return int
     return type(None)
 

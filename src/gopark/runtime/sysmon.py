@@ -14,6 +14,9 @@ It looks only at Ps behind which somebody waits.  Then:
   gets the GIL at once, nobody was running, so that thread is off the interpreter,
   and the P is taken; if not, somebody runs, and the 10 ms count.
 
+* The program has been over for a second, and the thread that called `run` is not
+  back: it is in plain code, and is called back (signals.py).
+
 Whoever lost his P goes on in plain code until his next runtime operation, or, from
 3.12 on, until the next line of Python that he runs (preempt.py): there he waits
 for a P like everybody else.
@@ -41,6 +44,8 @@ if cython.compiled:
     from cython.cimports.gopark.runtime.seam import (
         GOPARK_GIL,
         SYSMON_LOOK,
+        SYSMON_OVERDUE,
+        SYSMON_REARM,
         SYSMON_STOP,
         WATCH_HELD,
         WATCH_NOTHING,
@@ -48,6 +53,7 @@ if cython.compiled:
         gopark_sysmonstop,
         gopark_sysmonwatch,
         lock,
+        nanotime,
         noteclear,
         notetsleep,
         notewakeup,
@@ -58,12 +64,18 @@ if cython.compiled:
     from cython.cimports.libc.stdint import int32_t
 
 
+_ms = cython.declare(cython.longlong, 1_000_000)
+patience = cython.declare(cython.longlong, 0)
+
+
 def start():
     """Start the thread, for one program."""
     monitor.stop = 0
     monitor.refresh = 0
     monitor.waiting = 0
     monitor.idle = 0
+    monitor.overdue = 0
+    monitor.armed = 0
     noteclear(monitor.wake)
     noteclear(sched.sysmonnote)
     watchps()
@@ -87,6 +99,11 @@ def sysmon():
             break
         if what == SYSMON_LOOK:
             look(quick)
+        elif what == SYSMON_REARM:
+            rearm(preempt.rearm())
+        elif what == SYSMON_OVERDUE:
+            if sched.m0 is not None:
+                hooks["hurry"](sched.m0.ident)
         else:
             watchps()
     countthread_(-1)
@@ -99,6 +116,7 @@ def watchps():
     i: int32_t
     monitor.runqsize = cython.address(sched.runqsize)
     monitor.npidle = cython.address(sched.npidle)
+    monitor.stopping = cython.address(sched.stopping)
     for i in range(n):
         pp: P = cython.cast(P, sched.allp[i])
         w: cython.pointer(pwatch) = cython.address(monitor.p[i])
@@ -116,6 +134,7 @@ def watchps():
 
 def look(quick):
     """Something is due: preempt, or take the P."""
+    global patience
     i: int32_t
     for i in range(monitor.n):
         w: cython.pointer(pwatch) = cython.address(monitor.p[i])
@@ -130,8 +149,18 @@ def look(quick):
         if retake(pp):
             monitor.idle = 0
             mp: M = ownerof(mid)
-            if mp is not None:
-                mp.armed = preempt.arm(mp.ident)
+            if mp is not None and preempt.arm(mp.ident):
+                mp.armed = True
+                patience = 10 * _ms
+                rearm(1)
+
+
+def rearm(armed):
+    """Look after those who have been told to pause: after 10 ms, and ever less often."""
+    global patience
+    monitor.armed = armed
+    monitor.rearm = nanotime() + patience
+    patience = min(2 * patience, 1_000 * _ms)
 
 
 def ownerof(mid):

@@ -1,0 +1,3 @@
+from gopark.runtime.seam cimport mutex
+
+cdef mutex _guard

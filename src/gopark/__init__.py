@@ -25,6 +25,7 @@ from . import time as time
 from ._block import block_on, blocking, lock_os_thread, unlock_os_thread
 from ._cancel import CancelScope, deadline, timeout
 from ._chan import Chan
+from ._group import TaskGroup
 from ._run import current, goexit, gomaxprocs, num_goroutine, run
 from ._select import select
 from ._version import __version__
@@ -52,6 +53,7 @@ __all__ = [
     "G",
     "GoCancelled",
     "GoPanic",
+    "TaskGroup",
     "TooManyGoroutines",
     "WouldBlock",
     "__version__",

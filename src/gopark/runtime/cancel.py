@@ -332,7 +332,7 @@ def endscopes(gp: G):
         unlock(sched.scopelock)
         group = s.group
     if group is not None:
-        group._ended(gp)
+        group._ended(gp, gp.elem if gp.failed else None)
 
 
 def goin(stack, name, within: Scope, group):

@@ -27,6 +27,9 @@ CORE = (
     "time",
     "cancel",
     "preempt",
+    "sema",
+    "mutex",
+    "sync",
     "sysmon",
     "export_test",
 )

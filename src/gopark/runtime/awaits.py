@@ -16,7 +16,7 @@ import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
 
-from . import errors, proc
+from . import errors, proc, sema
 from .runtime2 import G, hooks
 
 PARK = proc.PARK
@@ -27,6 +27,31 @@ def join(g: Any) -> Generator[None, None, Any]:
     if proc.joinwait(g):
         yield from PARK
     return proc.joinresult(g)
+
+
+def waiting(s: Any, g: Any) -> Generator[None, None, None]:
+    """Goroutine `g` waits for `s`, a lock or its like (see sema.py)."""
+    try:
+        yield from PARK
+        while sema.retry(s, g):
+            yield from PARK
+    except BaseException:
+        sema.abandon(s, g)
+        raise
+
+
+async def counted(wg: Any, stack: Any) -> Any:
+    """A goroutine of a WaitGroup."""
+    try:
+        if isinstance(stack, tuple):
+            fn, args, kwargs = stack
+            value = fn(*args, **kwargs)
+            stack = ascoroutine(value)
+            if stack is None:
+                return value
+        return await stack
+    finally:
+        wg.done()
 
 
 def breathe() -> None:
@@ -299,6 +324,7 @@ hooks.update(
     asyncgens=asyncgens,
     breathe=breathe,
     close=close,
+    counted=counted,
     explain=explain,
     foreign=foreign,
     frames=frames,
@@ -308,4 +334,5 @@ hooks.update(
     otherthreads=otherthreads,
     report=report,
     reused=reused,
+    waiting=waiting,
 )

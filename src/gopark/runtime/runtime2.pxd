@@ -11,8 +11,8 @@
 #   [const]   set before anybody else can see the object
 #
 # Lock order, outermost first; nobody takes a lock to the left of one he holds:
-#   ArgTimer.lock < hchan.lock (by ascending channel id) < G.lock < Timers.lock < Sched.lock
-#     < P.allglock
+#   ArgTimer.lock < hchan.lock (by ascending channel id), sema.guard (one at most) < G.lock
+#     < Timers.lock < Sched.lock < P.allglock
 # Sched.scopelock is never held together with another.
 # Between lock() and unlock() no Python code runs, nothing collectable is
 # allocated, and no reference is dropped that may be the last one.
@@ -66,6 +66,12 @@ cdef enum:
     waitReasonSelectNoCases = 4
     waitReasonSleep = 5
     waitReasonJoin = 6
+    waitReasonSyncMutexLock = 7
+    waitReasonSyncRWMutexRLock = 8
+    waitReasonSyncRWMutexLock = 9
+    waitReasonSyncCondWait = 10
+    waitReasonSyncWaitGroupWait = 11
+    waitReasonSemacquire = 12
 
 # How a resumed coroutine came back.
 cdef enum:
@@ -86,18 +92,18 @@ ctypedef bint (*unwaitfunc)(G) noexcept
 ctypedef void (*timerfunc)(Timer, int32_t) noexcept
 
 cdef class Sudog:
-    # A place in a channel's wait queue.  A G that waits in one queue is its own
+    # A place in the wait queue of a channel, or of a sema.  A G that waits in one queue is its own
     # sudog; a select has one for each case.  Links are borrowed: the waiting
     # goroutine, which the runtime holds, owns its sudogs.
     cdef object elem          # [c.lock] the value on its way; a dead G's result
-    cdef object c             # [owner] the channel waited on
+    cdef object c             # [owner] the channel, or sema, waited on
     cdef guintptr next        # [c.lock] in c's queue, or in G.waiters
     cdef guintptr prev        # [c.lock]
     cdef Sudog waitlink       # [owner] a select's sudogs, in lock order
     cdef int32_t idx          # [owner] a select case's index
     cdef uint8_t isselect        # [const]
     cdef uint8_t issend          # [owner]
-    cdef uint8_t success         # [c.lock] woken by a partner, not by close
+    cdef uint8_t success         # [c.lock] woken by a partner, not by close; of a sema: SEMA_*
     cdef uint8_t queued          # [c.lock]
 
 cdef class SelectSudog(Sudog):
@@ -164,6 +170,7 @@ cdef class G(Sudog):
     cdef M lockedm            # [owner; sched.lock once runnable] must run on this M
     cdef Timer timer          # [owner] for sleep, made once
     cdef Scope scope          # [scopelock] the innermost that it is in
+    cdef int64_t ticket       # [owner, or c's lock] what it wants of a sema; a Mutex: since when
     cdef guintptr schedlink   # [sched.lock] in the global queue; .next may be in a channel's too
     cdef guintptr allnext     # [P.allglock]
     cdef guintptr allprev     # [P.allglock]
@@ -171,6 +178,7 @@ cdef class G(Sudog):
     cdef uint8_t waitreason   # [owner]
     cdef uint8_t failed       # [lock] elem holds a Failure, not a result
     cdef uint8_t raises       # [waker] on resuming, raise elem
+    cdef uint8_t shield       # [owner] what it waits for must not be cancelled
     cdef uint8_t started      # [owner] its coroutine has run
     cdef mutex lock
 

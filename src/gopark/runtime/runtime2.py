@@ -30,6 +30,12 @@ waitReasonStrings = (
     "select (no cases)",
     "sleep",
     "await goroutine",
+    "sync.Mutex.Lock",
+    "sync.RWMutex.RLock",
+    "sync.RWMutex.Lock",
+    "sync.Cond.Wait",
+    "sync.WaitGroup.Wait",
+    "semacquire",
 )
 
 _STATUS = {

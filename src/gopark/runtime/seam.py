@@ -267,35 +267,35 @@ def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
     return type(None)
 
 
+_makers: dict[str, dict[str, Any]] = {}  # of each class, by field; a base may be in another file
+
+
 def declare(pxd: str, *classes: type) -> None:
     """Give Python classes the fields that `pxd` declares for the compiled ones."""
-    makers: dict[str, dict[str, Any]] = {}
     fields: dict[str, Any] | None = None
     cls = ""
     for line in _lines(pxd):
         if m := re.match(r"cdef class (\w+)", line):
             cls = m[1]
-            fields = makers.setdefault(cls, {})
+            fields = _makers.setdefault(cls, {})
         elif not line.startswith("    "):
             fields = fields if not line else None
         elif fields is not None and (m := _FIELD.match(line.strip())):
             if m["name"] != "__weakref__":
                 fields[m["name"]] = _maker(m["type"], m["ptr"], f"{cls}.{m['name']}", m["n"])
     for class_ in classes:
-        class_.__new__ = _new(makers)  # type: ignore[assignment,method-assign]
+        class_.__new__ = _new  # type: ignore[assignment,method-assign]
 
 
-def _new(makers: dict[str, dict[str, Any]]) -> Any:
-    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
-        self = object.__new__(cls)
-        for base in reversed(cls.__mro__):
-            for field, make in makers.get(base.__name__, {}).items():
-                setattr(self, field, make())
-        if hasattr(self, "__cinit__"):
-            self.__cinit__(*args, **kwargs)
-        return self
-
-    return __new__
+def _new(cls: type, *args: Any, **kwargs: Any) -> Any:
+    self = object.__new__(cls)
+    for base in reversed(cls.__mro__):
+        for field, make in _makers.get(base.__name__, {}).items():
+            setattr(self, field, make())
+    for base in reversed(cls.__mro__):
+        if "__cinit__" in vars(base):
+            vars(base)["__cinit__"](self, *args, **kwargs)
+    return self
 
 
 # -- the goroutine's stack ----------------------------------------------------

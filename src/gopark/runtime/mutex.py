@@ -207,7 +207,7 @@ def unlockmutex(mu):
     done: cython.bint = mutexunlock(m, mu)
     leave(m)
     # A Cond.wait that was unwound at the program's end may have gone without the lock.
-    if not done and not sched.closing:
+    if not done and not (sched.closing and aload(sched.running)):
         raise RuntimeError("unlock of a Mutex that is not locked")
 
 

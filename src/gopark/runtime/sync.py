@@ -333,6 +333,8 @@ class rtWaitGroup(sema):
 
         Raises RuntimeError, and changes nothing, if the counter would be negative.
         """
+        if not isinstance(n, int):
+            raise TypeError(f"a WaitGroup counts in ints, not {type(n).__name__}")
         count(self, n)
 
     def done(self):

@@ -21,6 +21,7 @@ for ``async def`` code, with and without the GIL::
     gopark.run(main)
 """
 
+from . import context as context
 from . import sync as sync
 from . import time as time
 from ._block import block_on, blocking, lock_os_thread, unlock_os_thread

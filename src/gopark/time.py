@@ -7,25 +7,47 @@ Durations are seconds.  The times that a timer's channel gives are those of
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._chan import Chan
+from ._select import select
 from .runtime.proc import PARK, gosched
 from .runtime.time import rtTimer, timesleep
+
+if TYPE_CHECKING:
+    from .context import Context
 
 __all__ = ["Ticker", "Timer", "after", "after_func", "sleep"]
 
 
-async def sleep(seconds: float) -> None:
+async def sleep(seconds: float, ctx: Context | None = None) -> None:
     """Let `seconds` pass.  For zero or less it only lets others run, as `gosched` does.
 
-    Raises ValueError for NaN.  ``float("inf")`` sleeps for ever.
+    ``float("inf")`` sleeps for ever.
+
+    Raises:
+        Canceled, DeadlineExceeded: `ctx` ended first, or had ended before.
+        ValueError: `seconds` is NaN.
     """
-    if seconds <= 0:
+    if ctx is not None:
+        await _sleep_until(ctx, seconds)
+    elif seconds <= 0:
         await gosched()
     else:
         timesleep(seconds)
         await PARK
+
+
+async def _sleep_until(ctx: Context, seconds: float) -> None:
+    ctx.raise_if_done()
+    if seconds <= 0:
+        await gosched()
+        return
+    try:
+        await select(ctx.done(), timeout=seconds)
+    except TimeoutError:
+        return
+    raise await ctx.wait()
 
 
 class Timer(rtTimer):

@@ -31,6 +31,7 @@ CORE = (
     "mutex",
     "sync",
     "sysmon",
+    "mgc",
     "export_test",
 )
 

@@ -22,6 +22,7 @@ for ``async def`` code, with and without the GIL::
 """
 
 from . import context as context
+from . import debug as debug
 from . import sync as sync
 from . import time as time
 from ._block import block_on, blocking, lock_os_thread, unlock_os_thread

@@ -6,6 +6,7 @@ Plain Python on purpose: nothing here is on a path that must be fast.
 from __future__ import annotations
 
 import threading
+import traceback
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -104,21 +105,41 @@ class ProgramOver(BaseException):
 
 
 class GoroutineReport:
-    """What a report says of one goroutine: id, name, status, reason, stack, creation place."""
+    """What a report says of one goroutine.
 
-    __slots__ = ("created_by", "id", "name", "stack", "status", "wait_reason")
+    Attributes:
+        id, name, status, wait_reason, created_by: as on its handle, :class:`gopark.G`.
+        waited: for how many seconds it has waited, 0.0 if it does not wait.
+        stack: its call stack, a ``traceback.StackSummary``, outermost call first.
+    """
+
+    __slots__ = ("created_by", "id", "name", "stack", "status", "wait_reason", "waited")
 
     def __init__(self, g: Any) -> None:
         self.id: int = g.id
         self.name: str = g.name
         self.status: str = g.status
         self.wait_reason: str = g.wait_reason
-        self.stack = g.stack()
+        self.waited: float = g.waited
+        self.stack: traceback.StackSummary = g.stack()
         self.created_by: tuple[str, int, str] | None = g.created_by
 
     def __str__(self) -> str:
-        head = f"goroutine {self.id} [{self.wait_reason or self.status}] {self.name}:\n"
-        return head + "".join(self.stack.format()) + "  " + created_by_line(self.created_by)
+        return self.head + "".join(self.stack.format()) + "  " + created_by_line(self.created_by)
+
+    @property
+    def head(self) -> str:
+        """The report's first line."""
+        state = (self.wait_reason or self.status) + _how_long(self.waited)
+        return f"goroutine {self.id} [{state}] {self.name}:\n"
+
+
+def _how_long(seconds: float) -> str:
+    """``", 3 minutes"``; nothing for less than a second."""
+    if seconds < 1:
+        return ""
+    n, unit = (int(seconds), "second") if seconds < 60 else (int(seconds // 60), "minute")
+    return f", {n} {unit}{'s' if n > 1 else ''}"
 
 
 def created_by_line(place: tuple[str, int, str] | None) -> str:

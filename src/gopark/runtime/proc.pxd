@@ -121,6 +121,10 @@ cdef inline int resume(G gp) noexcept:
     gp.elem = take_exception()
     return GO_RAISED
 
+cdef inline uint32_t coarsetime() noexcept:
+    # The time in hundredths of a second, as of sysmon's last round (its twin is in seam.py).
+    return monitor.now
+
 cdef inline void callerpc(G gp) noexcept:
     # Note in gp who called the running compiled function.
     cdef PyObject *code = gopark_callerpc(&gp.golasti)

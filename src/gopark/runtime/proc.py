@@ -100,6 +100,7 @@ if cython.compiled:
         _Pidle,
         _Prunning,
         _Psyscall,
+        address,
         disown,
         gptr,
         own,
@@ -123,6 +124,7 @@ if cython.compiled:
         axchg64,
         cheaprand,
         checkinterrupt,
+        coarse,
         fence,
         gcas,
         gload,
@@ -305,6 +307,7 @@ def gopark(m, gp, reason):
     if sched.closing:
         return False
     gp.waitreason = reason
+    gp.waitsince = coarsetime()
     gp.raises = False
     astore(gp.parkstate, PS_PARKING)
     if aload(gp.cancelled):  # after the store, as `callback` looks the other way round
@@ -1363,6 +1366,7 @@ def wakesysmon():
     if cython.compiled:
         fence()
         if monitor.waiting:
+            monitor.now = coarse(nanotime())  # its clock has stood still
             gopark_sysmonwake(cython.address(monitor))
 
 
@@ -2274,3 +2278,52 @@ hooks["stack"] = stack_
 def goroutines_():
     """Every live goroutine, oldest first."""
     return allgoroutines() if aload(sched.running) else []
+
+
+# -- reports and tests --------------------------------------------------------
+
+
+def waited_(gp: G):
+    """For how long it has waited (`G.waited`).
+
+    Go knows this to the minute, from the collector's last round.  Here `gopark`
+    stamps every wait with a clock that sysmon keeps and the M that ends an idle
+    time sets right, so that it costs a load and a store.  It is late by a round of
+    sysmon: 10 ms at most, unless the machine lets no thread of ours run.
+    """
+    if gp.status_ != _Gwaiting:
+        return 0.0
+    return (coarse(nanotime()) - gp.waitsince & 0xFFFFFFFF) / 100
+
+
+hooks["waited"] = waited_
+
+
+def running_():
+    """The goroutines that have a thread: (goroutine, the thread's identifier)."""
+    alive = goroutines_()
+    mp: M
+    gs = []
+    idents = []
+    lock(sched.lock)
+    for mp in sched.allm or ():
+        gs.append(address(mp.curg))
+        idents.append(mp.ident)
+    unlock(sched.lock)
+    # What curg pointed to may have ended since: only `alive` holds references.
+    where = dict(zip(gs, idents))
+    return [(g, where[address(ref(g))]) for g in alive if address(ref(g)) in where]
+
+
+def abort_(exc: object):
+    """End the program, from any thread; run raises `exc`."""
+    if aload(sched.running):
+        endprogram(STOP_EXIT, exc)
+
+
+def ended_():
+    """Why the program is over, as ``(STOP_*, value)``; (0, None) if it is not."""
+    reason = aload(sched.stopping)
+    while reason in (STOP_DEADLOCK, STOP_EXIT) and sched.exitvalue is None:
+        usleep_detached(10)  # endprogram is about to store it
+    return reason, sched.exitvalue

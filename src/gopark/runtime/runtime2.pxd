@@ -17,7 +17,7 @@
 # Between lock() and unlock() no Python code runs, nothing collectable is
 # allocated, and no reference is dropped that may be the last one.
 from cpython.ref cimport Py_INCREF, Py_XDECREF
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from gopark.runtime.seam cimport (
     PyObject, aguintptr, aint, aint64, guintptr, mutex, note, aload, astore,
 )
@@ -161,7 +161,7 @@ cdef class G(Sudog):
     cdef object name_         # [lock] the name given, or None
     cdef object gopc          # [const] code object of the go() that made it
     cdef int32_t golasti      # [const] and the instruction there
-    cdef int32_t shard        # [const] whose P's allgs it is in
+    cdef uint32_t waitsince   # [owner] when its last wait began, by coarsetime()
     cdef int64_t goid         # [const]
     cdef aint parkstate       # [atomic] PS_*
     cdef aint selectDone      # [atomic] 0 while a select may still be won
@@ -174,6 +174,7 @@ cdef class G(Sudog):
     cdef guintptr schedlink   # [sched.lock] in the global queue; .next may be in a channel's too
     cdef guintptr allnext     # [P.allglock]
     cdef guintptr allprev     # [P.allglock]
+    cdef uint16_t shard       # [const] whose P's allgs it is in
     cdef uint8_t status_      # [owner] _G*
     cdef uint8_t waitreason   # [owner]
     cdef uint8_t failed       # [lock] elem holds a Failure, not a result
@@ -299,6 +300,9 @@ cdef inline void own(object x) noexcept:
 
 cdef inline void disown(guintptr x) noexcept:
     Py_XDECREF(x)
+
+cdef inline size_t address(guintptr x) noexcept:
+    return <size_t>x
 
 cdef inline guintptr ref(object x) noexcept:
     return <PyObject *>x if x is not None else NULL

@@ -125,6 +125,11 @@ class G(Sudog):
         return waitReasonStrings[self.waitreason] if self.status_ == _Gwaiting else ""
 
     @property
+    def waited(self):
+        """For how many seconds it has waited, to about a hundredth; 0.0 if it does not wait."""
+        return hooks["waited"](self)
+
+    @property
     def created_by(self):
         """Where ``go`` made it, as ``(file, line, function)``, or None if unknown."""
         code = self.gopc

@@ -309,7 +309,14 @@ typedef struct {
     int due;
 } pwatch;
 
+/* A clock that sysmon keeps, so that parking can read it for nothing: hundredths
+ * of a second, modulo 2**32. */
+static inline uint32_t coarse(int64_t ns) {
+    return (uint32_t)(ns / 10000000);
+}
+
 typedef struct {
+    uint32_t now;    /* coarse(nanotime()) at sysmon's last round */
     note wake;       /* somebody wants sysmon */
     int32_t waiting; /* it sleeps until then */
     int32_t stop, refresh;
@@ -384,6 +391,7 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
         if (woken > 0)
             noteclear(s->wake);
         int64_t now = nanotime();
+        s->now = coarse(now);
         int busy = 0, due = 0, preempted = 0;
         int64_t soon = 10000000; /* until the next timer of a P whose goroutine is in plain code */
         for (i = 0; i < s->n; i++) {
@@ -575,6 +583,48 @@ static inline void untrack(PyObject *o) {
     if (PyObject_IS_GC(o))
         PyObject_GC_UnTrack(o);
 }
+
+/* What the collector knows of an object.  `traverse` calls `visit` for each object
+ * that it refers to.  Up to 3.13 a generator's state is a public field. */
+static inline int traverse(PyObject *o, visitproc visit, void *arg) {
+    traverseproc f = Py_TYPE(o)->tp_traverse;
+    return f == NULL ? 0 : f(o, visit, arg);
+}
+static inline Py_ssize_t refcount(PyObject *o) {
+    return Py_REFCNT(o);
+}
+static inline int weakrefable(PyObject *o) {
+    return PyType_SUPPORTS_WEAKREFS(Py_TYPE(o));
+}
+static inline int executing(PyObject *o) {
+    if (!PyGen_CheckExact(o) && !PyCoro_CheckExact(o) && !PyAsyncGen_CheckExact(o))
+        return 0;
+#if PY_VERSION_HEX < 0x030E0000
+    return ((PyGenObject *)o)->gi_frame_state == 0;
+#else
+    const char *name = PyGen_CheckExact(o)    ? "gi_suspended"
+                       : PyCoro_CheckExact(o) ? "cr_suspended"
+                                              : "ag_suspended";
+    PyObject *suspended = PyObject_GetAttrString(o, name);
+    int executing = suspended != Py_True; /* or new, or finished: close enough */
+    Py_XDECREF(suspended);
+    PyErr_Clear();
+    return executing;
+#endif
+}
+
+/* Between these two no other thread of the interpreter runs.  With the GIL that is
+ * so anyhow, as long as the caller runs no Python code; without it this is how the
+ * collector itself stops them (CPython 3.13 and 3.14). */
+#ifdef Py_GIL_DISABLED
+PyAPI_FUNC(void) _PyEval_StopTheWorld(PyInterpreterState *interp);
+PyAPI_FUNC(void) _PyEval_StartTheWorld(PyInterpreterState *interp);
+#define stopinterpreter() _PyEval_StopTheWorld(PyInterpreterState_Get())
+#define startinterpreter() _PyEval_StartTheWorld(PyInterpreterState_Get())
+#else
+#define stopinterpreter() ((void)0)
+#define startinterpreter() ((void)0)
+#endif
 
 /* Where user code stands: its code object (a new reference, or NULL), and the
  * offset of its current instruction. */

@@ -69,7 +69,9 @@ cdef extern from "seam.h" nogil:
         int32_t word
         uint32_t tick
         int due
+    uint32_t coarse(int64_t)
     ctypedef struct sysmonstate:
+        uint32_t now
         note wake
         int32_t waiting
         int32_t stop
@@ -99,6 +101,18 @@ cdef extern from "seam.h":
     int setasyncexc(unsigned long, object) except -1
     void track(object)
     void untrack(object)
+    int traverse(PyObject *, int (*)(PyObject *, void *) except -1, void *) except -1
+    Py_ssize_t refcount(PyObject *)
+    bint weakrefable(PyObject *)
+    bint PyObject_IS_GC(PyObject *)
+    bint PyType_Check(PyObject *)
+    bint PyModule_Check(PyObject *)
+    bint PyCode_Check(PyObject *)
+    bint PyFunction_Check(PyObject *)
+    PyObject *PyFunction_GET_GLOBALS(PyObject *)
+    bint executing(PyObject *)
+    void stopinterpreter()
+    void startinterpreter()
     PyObject *gopark_callerpc(int32_t *)
     bint PyCoro_CheckExact(object)
     bint coroutine_fresh(PyObject *)

@@ -163,6 +163,15 @@ def checkinterrupt() -> None:
 nanotime = time.monotonic_ns
 
 
+def coarse(ns: int) -> int:
+    return ns // 10_000_000 & 0xFFFFFFFF
+
+
+def coarsetime() -> int:
+    """Hundredths of a second.  Compiled, sysmon keeps this clock; to read it is no `point`."""
+    return coarse(time.monotonic_ns())
+
+
 def usleep_detached(us: int) -> None:
     point("usleep", None)
     time.sleep(us / 1e6)
@@ -204,6 +213,7 @@ def ref(x: Any) -> Any:
 
 
 gptr = sgptr = mptr = tptr = scptr = ref
+address = id
 
 
 def own(x: Any) -> None:

@@ -50,6 +50,7 @@ if cython.compiled:
         WATCH_HELD,
         WATCH_NOTHING,
         aload,
+        coarse,
         gopark_sysmonstop,
         gopark_sysmonwatch,
         lock,
@@ -76,6 +77,7 @@ def start():
     monitor.idle = 0
     monitor.overdue = 0
     monitor.armed = 0
+    monitor.now = coarse(nanotime())
     noteclear(monitor.wake)
     noteclear(sched.sysmonnote)
     watchps()

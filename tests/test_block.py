@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import gopark
-from gopark import Chan, Deadlock, block_on, blocking, go, gosched, run, select, sleep
+from gopark import Chan, Deadlock, block_on, blocking, go, gosched, run, select, sleep, sync
 from gopark.runtime.export_test import check_sched, procs
 
 
@@ -298,6 +298,27 @@ class TestBlockOn:
 
         run(main, procs=n)
 
+    @pytest.mark.parametrize("n", [1, 2])
+    def test_the_program_ends_while_they_wait(self, n: int) -> None:
+        """They leave the queues that they stand in: nothing may refer to them afterwards."""
+        c: Chan[int] = Chan()
+        mutex = sync.Mutex()
+
+        async def main() -> None:
+            await mutex.lock()
+            waits = [c.recv, lambda: select(c, timeout=1000), mutex.lock, lambda: sleep(1000)]
+            gs = [go(lambda w=w: block_on(w())) for w in waits * 3]  # type: ignore[misc]
+            for g in gs:
+                while g.status != "waiting":
+                    await sleep(0.001)
+
+        for _ in range(5):
+            run(main, procs=n)
+            with pytest.raises(gopark.WouldBlock):
+                c.send_nowait(1)
+            mutex.unlock()
+            assert not mutex.locked()
+
     def test_in_a_sort_key_and_a_generator(self) -> None:
         async def main() -> None:
             def numbers() -> Any:
@@ -467,6 +488,16 @@ def start(program: str, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C.  Once more if nothing happens: without the GIL the interpreter itself misses a
+    signal that comes while its main thread spins for a lock, before it sleeps (on a busy machine)."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+
+
 def finish(process: subprocess.Popen[str], seconds: float = 15) -> tuple[int, str, str]:
     """(exit code, stdout, stderr); a process that hangs is a failure."""
     try:
@@ -562,7 +593,7 @@ except KeyboardInterrupt:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
+        interrupt(process)
         code, out, err = finish(process)
         assert (code, out) == (0, "interrupted\n"), err
 

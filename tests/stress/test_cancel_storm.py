@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import gopark
-from gopark import Cancelled, CancelScope, Chan, G, go, gosched, run, select, sleep
+from gopark import Cancelled, CancelScope, Chan, G, go, gosched, run, select, sleep, sync
 
 ROUNDS = 300
 
@@ -155,6 +155,120 @@ def test_cancelled_waits(n: int) -> None:
         assert set(books.received) == books.sent
     assert books.cancelled
     assert books.done
+
+
+class Locks:
+    """Every kind of lock, and who is inside."""
+
+    def __init__(self) -> None:
+        self.mutex = sync.Mutex()
+        self.rw = sync.RWMutex()
+        self.semaphore = sync.Semaphore(5)
+        self.guard = sync.Mutex()
+        self.cond = sync.Cond(self.guard)
+        self.inside = 0
+        self.writers = 0
+        self.readers = 0
+        self.permits = threading.Lock()
+        self.taken = 0
+
+    async def use_mutex(self) -> None:
+        async with self.mutex:
+            assert self.inside == 0
+            self.inside = 1
+            try:
+                await gosched()
+            finally:
+                self.inside = 0
+
+    async def write(self) -> None:
+        async with self.rw:
+            assert (self.writers, self.readers) == (0, 0)
+            self.writers = 1
+            try:
+                await gosched()
+            finally:
+                self.writers = 0
+
+    def reading(self, d: int) -> None:
+        with self.permits:
+            self.readers += d
+            assert self.readers >= 0
+
+    async def read(self) -> None:
+        async with self.rw.reader():
+            assert self.writers == 0
+            self.reading(1)
+            try:
+                await gosched()
+            finally:
+                assert self.writers == 0
+                self.reading(-1)
+
+    def taking(self, n: int) -> None:
+        with self.permits:
+            self.taken += n
+            assert 0 <= self.taken <= 5
+
+    async def acquire(self) -> None:
+        n = random.choice([1, 1, 1, 2, 4, 5])
+        await self.semaphore.acquire(n)
+        self.taking(n)
+        try:
+            await gosched()
+        finally:
+            self.taking(-n)
+            self.semaphore.release(n)
+
+    async def wait(self) -> None:
+        async with self.guard:
+            assert self.guard.locked()
+            try:
+                await self.cond.wait()
+            finally:
+                assert self.guard.locked()
+
+    async def signal(self) -> None:
+        random.choice([self.cond.signal, self.cond.broadcast])()
+
+    async def plain(self) -> None:
+        gopark.block_on(self.use_mutex())
+
+
+@pytest.mark.parametrize("n", [1, 2, 8])
+def test_cancelled_locks(n: int) -> None:
+    """Nobody is let in twice, nobody is forgotten, and all is free in the end."""
+    count = Books()
+
+    async def worker(locks: Locks) -> None:
+        ways = [locks.use_mutex, locks.use_mutex, locks.write, locks.read, locks.read]
+        ways += [locks.acquire, locks.wait, locks.signal, locks.plain]
+        for _ in range(ROUNDS // 10):
+            way = random.choice(ways)
+            with CancelScope() as scope:
+                assassin = go(assassinate, scope)
+                await way()
+                if way == locks.wait:
+                    await gosched()
+                scope.shield = True
+                await assassin
+            count.count(scope.cancelled_caught)
+
+    async def main() -> None:
+        locks = Locks()
+        for g in [go(worker(locks)) for _ in range(20)]:
+            await g
+        with CancelScope():
+            await locks.mutex.lock()
+            await locks.rw.lock()
+            assert locks.semaphore.try_acquire(5)
+            await locks.guard.lock()
+        assert not locks.semaphore.try_acquire(1)
+
+    for _ in range(5):
+        run(main, procs=n)
+    assert count.cancelled
+    assert count.done
 
 
 @pytest.mark.parametrize("n", [1, 2, 8])

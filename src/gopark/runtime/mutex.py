@@ -28,6 +28,7 @@ if cython.compiled:
         leave,
         mustwait,
         refuse,
+        thisg,
     )
     from cython.cimports.gopark.runtime.runtime2 import (
         PS_NONE,
@@ -60,7 +61,7 @@ if cython.compiled:
 else:
     from . import seam
     from .chan import dequeue, enqueue, yielding
-    from .proc import enter, getg, gopark, leaf, leave, mustwait, refuse
+    from .proc import enter, getg, gopark, leaf, leave, mustwait, refuse, thisg
     from .runtime2 import G, M, sched
     from .seam import acas, aload, astore, lock, nanotime, ref, tlsget, unlock
     from .sema import enqueuefirst, readyall, sema, semop, unwaitsema
@@ -145,6 +146,7 @@ def lockfast(mu):
         p != ref(None)
         and cython.cast(M, p).curg != ref(None)
         and aload(cython.cast(G, cython.cast(M, p).curg).parkstate) == PS_NONE
+        and not aload(cython.cast(G, cython.cast(M, p).curg).cancelled)
         and cython.cast(M, p).p is not None
         and not aload(cython.cast(M, p).p.preempt)
         and acas(mu.state, 0, MUTEX_LOCKED)
@@ -158,7 +160,8 @@ def lockslow(mu, waited, shield):
     cannot be cancelled, and goes without the lock once the program is over.
     """
     m: M = enter()
-    gp: G = getg(m)
+    # Who was woken tries once more, cancelled or not: nobody else was woken meanwhile.
+    gp: G = thisg(m) if shield or waited is not None else getg(m)
     lock(mu.guard)
     if waited is not None:
         if gp.success == SEMA_GRANTED:

@@ -26,7 +26,7 @@ cdef object preempted(M m, object value)
 cdef object refuse(G gp)
 cdef object cancelerror(G gp)
 cdef bint callback(G gp) noexcept
-cdef int calledoff(G gp) except -1
+cdef bint calledoff(G gp) except -1
 cdef SelectSudog acquireSudog(M m)
 cdef void releaseSudog(M m, SelectSudog s) noexcept
 cdef void wakeNetPoller(int64_t when) noexcept
@@ -80,7 +80,8 @@ cdef void startlockedm(M m, G gp) noexcept
 cdef bint checkdead() noexcept
 cdef void mput(M m) noexcept
 cdef M mget()
-cdef void bury(G gp) noexcept
+cdef void die(G gp) noexcept
+cdef void leavewait(G gp) noexcept
 cdef void mexit(M m) noexcept
 cdef void acquirep(M m, P pp) noexcept
 cdef P releasep(M m)

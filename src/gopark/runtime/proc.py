@@ -310,7 +310,8 @@ def gopark(m, gp, reason):
     gp.waitsince = coarsetime()
     gp.raises = False
     astore(gp.parkstate, PS_PARKING)
-    if aload(gp.cancelled):  # after the store, as `callback` looks the other way round
+    # After the store, as `callback` looks the other way round.
+    if aload(gp.cancelled) and not gp.shield:
         astore(gp.parkstate, PS_NONE)
         return False
     return True
@@ -355,9 +356,15 @@ def callback(gp):
 def calledoff(gp):
     """Woken by `callback`: raise, unless what it waited for has happened nevertheless.
 
-    Whoever has taken it out of its queue by now calls `goready`, which finds
-    ``PS_CANCELLED``, sets ``PS_READY``, and leaves the rest to us.
+    True: this wait is shielded, and goes on.  Whoever has taken it out of its queue
+    by now calls `goready`, which finds ``PS_CANCELLED``, sets ``PS_READY``, and leaves
+    the rest to us.
     """
+    if gp.shield:
+        if acas(gp.parkstate, PS_CANCELLED, PS_PARKING):
+            return True
+        astore(gp.parkstate, PS_NONE)
+        return False
     m: M = enter()
     happened: cython.bint = not sched.unwait[gp.waitreason](gp)
     while happened and aload(gp.parkstate) != PS_READY:
@@ -368,7 +375,7 @@ def calledoff(gp):
         gp.elem = None
         gp.c = None
         raise cancelerror(gp)
-    return 0
+    return False
 
 
 def goready(m, gp, next):
@@ -427,8 +434,8 @@ class ParkLeaf:
         gp: G = gptr(cython.cast(M, p).curg)
         if s == PS_READY:
             astore(gp.parkstate, PS_NONE)
-        elif s == PS_CANCELLED:
-            calledoff(gp)
+        elif s == PS_CANCELLED and calledoff(gp):
+            return None
         gp.c = None
         if gp.raises:
             gp.raises = False
@@ -790,6 +797,16 @@ def abandonwait(gp):
     astore(gp.parkstate, PS_NONE)
 
 
+def leavewait(gp):
+    """The program is over, and plain code waits with its M: take it out of its queue."""
+    s: int32_t = aload(gp.parkstate)
+    if s == PS_PARKED or s == PS_CANCELLED:
+        if not sched.unwait[gp.waitreason](gp):
+            while aload(gp.parkstate) == s:
+                usleep_detached(1)  # its waker is about to put it in a run queue
+    astore(gp.parkstate, PS_NONE)
+
+
 def failed(gp):
     """Its coroutine raised: what becomes of the exception."""
     exc = gp.elem
@@ -831,10 +848,10 @@ def stopped(m, gp, how):
     m.lockedg = ref(None)
     if how == GO_YIELDED or how == GO_FOREIGN or m.epoch != sched.epoch:
         return
-    bury(gp)
+    die(gp)  # it may be in a run queue: closeall buries it, when nobody looks there any more
 
 
-def bury(gp):
+def die(gp):
     """End a goroutine of a program that is over: nobody waits for it any more."""
     coro = gp.coro
     elem = gp.elem
@@ -849,7 +866,6 @@ def bury(gp):
     del elem  # it and the coroutine die here, under no lock
     if gp.scope is not None:
         hooks["endscopes"](gp)
-    allgdel(gp)
 
 
 def mexit(m):
@@ -1896,6 +1912,7 @@ def closeall(m: M, stuck) -> object:
         for gp in alive:
             if gp.status_ != _Gdead:
                 closeg(m, gp)
+            allgdel(gp)
     sched.runqfirst = ref(None)
     sched.runqlast = ref(None)
     astore(sched.runqsize, 0)
@@ -1926,7 +1943,7 @@ def closeg(m: M, gp: G) -> object:
     exitsyscall(m)
     m.depth = 1
     m.curg = ref(None)
-    bury(gp)
+    die(gp)
 
 
 @cython.cfunc
@@ -2146,6 +2163,7 @@ def parkm_():
             return True
     pp: P = m.p
     if not stoplockedm(m):
+        leavewait(gp)
         m.p = pp  # what enter tries, in vain, to take back
         m.depth -= 1
         raise ProgramOver("the gopark program has ended")

@@ -489,8 +489,11 @@ def start(program: str, *options: str) -> subprocess.Popen[str]:
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C.  Once more if nothing happens: without the GIL the interpreter itself misses a
-    signal that comes while its main thread spins for a lock, before it sleeps (on a busy machine)."""
+    """Ctrl-C.  Once more if nothing happens.
+
+    Without the GIL the interpreter itself misses a signal that comes while its main
+    thread spins for a lock, before it sleeps: on a busy machine that is a while.
+    """
     process.send_signal(signal.SIGINT)
     try:
         process.wait(5)

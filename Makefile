@@ -21,7 +21,7 @@ BUILT := $(VENV)/built-$(FLAVOUR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint types bench wheel build debug clean help
+.PHONY: run test lint types bench freeze wheel build debug clean help
 
 help:
 	@echo "make run     find the duplicate files in Python's library folder (DIR=... for another)"
@@ -29,6 +29,7 @@ help:
 	@echo "make lint    ruff: rules and formatting"
 	@echo "make types   mypy on the public face"
 	@echo "make bench   the side-by-side benchmarks"
+	@echo "make freeze  the same beside calls that block and loops that hog"
 	@echo "make wheel   sdist and wheel in dist/"
 	@echo "make debug   build with assertions and symbols; any other target builds without again"
 	@echo "make clean   remove all that was made"
@@ -48,6 +49,9 @@ types: $(VENV)/dev
 
 bench: $(BUILT)
 	$(BIN)/python bench/run.py $(ARGS)
+
+freeze: $(BUILT)
+	$(BIN)/python bench/freeze.py $(ARGS)
 
 wheel: $(VENV)/dev
 	rm -rf dist

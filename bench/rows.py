@@ -15,25 +15,25 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a function of the peers' programs and the numbers that it gets."""
+    """One line of a table: a function of the peers' programs and the arguments that it gets."""
 
     key: str
     title: str
     unit: str
     function: str
-    numbers: tuple[int, ...] = ()
+    numbers: tuple[int | str, ...] = ()
     explanation: str = ""
-    quick: tuple[int, ...] | None = None
+    quick: tuple[int | str, ...] | None = None
     procs: int = 1
     tables: tuple[str, ...] = BOTH
     peers: tuple[str, ...] | None = None  # those that have the row; None: all of them
-    own_numbers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # for some peers
+    own_numbers: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)  # for some peers
     more_is_better: bool = False
 
     def applies_to(self, peer: str) -> bool:
         return self.peers is None or peer in self.peers
 
-    def numbers_for(self, peer: str, quick: bool) -> tuple[int, ...]:
+    def numbers_for(self, peer: str, quick: bool) -> tuple[int | str, ...]:
         if quick and self.quick is not None:
             return self.quick
         return self.own_numbers.get(peer, self.numbers)
@@ -313,7 +313,5 @@ TARGETS = (
         sign=" x",
     ),
     *ahead_of_tonio(),
-    Target("100 x `time.sleep(0.1)` in `async def`", "at most 0.3 s in all"),
-    Target("1 ms ticker beside 4 pure-Python hogs", "p99 lateness at most 25 ms on 2 cores"),
     Target("TCP echo, 100 connections, 2 Ps", "above uvloop and TonIO, at least half of Go", FREE),
 )

@@ -13,10 +13,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import table
 from environments import (
@@ -56,36 +57,18 @@ class Failed(Exception):
 
 
 def main() -> None:
-    options = parse()
-    machine = describe_machine()
-    wanted = set(options.peers)
-    environments = {
-        "go": prepare_go() if "go" in wanted else Environment("Go"),
-        GIL: prepare(GIL, find_interpreter(options.python, False), wanted),
-        FREE: prepare(FREE, find_interpreter(options.python_ft, True), wanted),
-    }
-    results = Results(machine, environments, options.repeat, options.quick, wanted)
-    programs = [
-        Program(name, peer, command)
-        for name, environment in environments.items()
-        for peer, command in environment.commands.items()
-    ]
-    rows = [row for row in ROWS if row.key in options.only]
-    for number, row in enumerate(rows, 1):
-        print(f"{number}/{len(rows)} {row.title}", file=sys.stderr, flush=True)
-        measure(row, [program for program in programs if program.has(row)], results)
+    options = parse(__doc__, ROWS)
+    results = measure_all(options, ROWS, run_once)
     print(table.render(results))
-    if options.json:
-        Path(options.json).write_text(json.dumps(results.as_json(), indent=2) + "\n")
     if options.write:
         table.write(results, HERE / "README.md")
 
 
-def parse() -> argparse.Namespace:
-    keys = [row.key for row in ROWS]
+def parse(description: str, all_rows: Iterable[Row]) -> argparse.Namespace:
+    keys = [row.key for row in all_rows]
     peers = list(dict.fromkeys(PEERS[GIL] + PEERS[FREE]))
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add("--python", metavar="PATH", help="the interpreter with a GIL (default: a 3.13, or this)")
@@ -105,13 +88,46 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def measure(row: Row, programs: Iterable[Program], results: Results) -> None:
+def measure_all(
+    options: argparse.Namespace,
+    all_rows: Iterable[Row],
+    run: Callable[[Program, Row, bool], Any],
+) -> Results:
+    """Every wanted row of every wanted program."""
+    machine = describe_machine()
+    wanted = set(options.peers)
+    environments = {
+        "go": prepare_go() if "go" in wanted else Environment("Go"),
+        GIL: prepare(GIL, find_interpreter(options.python, False), wanted),
+        FREE: prepare(FREE, find_interpreter(options.python_ft, True), wanted),
+    }
+    results = Results(machine, environments, options.repeat, options.quick, wanted)
+    programs = [
+        Program(name, peer, command)
+        for name, environment in environments.items()
+        for peer, command in environment.commands.items()
+    ]
+    rows = [row for row in all_rows if row.key in options.only]
+    for number, row in enumerate(rows, 1):
+        print(f"{number}/{len(rows)} {row.title}", file=sys.stderr, flush=True)
+        measure(row, [program for program in programs if program.has(row)], results, run)
+    if options.json:
+        Path(options.json).write_text(json.dumps(results.as_json(), indent=2) + "\n")
+    return results
+
+
+def measure(
+    row: Row,
+    programs: Iterable[Program],
+    results: Results,
+    run: Callable[[Program, Row, bool], Any],
+) -> None:
     """Rounds in which each program has its turn, so that a noisy moment hits all alike."""
     left = list(programs)
     for _ in range(results.repeat):
         for program in list(left):
             try:
-                results.add(row, program.key, run_once(program, row, results.quick))
+                results.add(row, program.key, run(program, row, results.quick))
             except Failed as failure:
                 results.fail(row, program.key, str(failure))
                 left.remove(program)
@@ -120,29 +136,40 @@ def measure(row: Row, programs: Iterable[Program], results: Results) -> None:
 def run_once(program: Program, row: Row, quick: bool) -> float:
     """The value of one run in a fresh process."""
     numbers = map(str, row.numbers_for(program.peer, quick))
+    command = [*program.command, row.function, *numbers]
     began = perf_counter()
+    output = output_of(command, environment_variables(row.procs, quick), TIMEOUT)
+    milliseconds = 1e3 * (perf_counter() - began)
+    return milliseconds if row.function == "hello" else value_of(output, program)
+
+
+def output_of(command: list[str], variables: dict[str, str], timeout: float) -> str:
+    """What a command prints; after so many seconds it is killed."""
     try:
-        done = subprocess.run(
-            [*program.command, row.function, *numbers],
+        return subprocess.run(
+            command,
             cwd=HERE,
-            env=environment_variables(row, quick),
+            env=variables,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=timeout,
             check=True,
-        )
+        ).stdout
     except subprocess.TimeoutExpired as error:
-        raise Failed(f"no result after {TIMEOUT} s") from error
+        raise Failed(no_result(timeout)) from error
     except subprocess.CalledProcessError as error:
         raise Failed(f"exit {error.returncode}, {last_line(error.stderr)}") from error
-    milliseconds = 1e3 * (perf_counter() - began)
-    return milliseconds if row.function == "hello" else value_of(done.stdout, program)
 
 
-def value_of(output: str, program: Program) -> float:
+def no_result(timeout: float) -> str:
+    return f"no result after {timeout:g} s"
+
+
+def value_of(output: str, program: Program) -> Any:
+    """A number, or the numbers of a row that has several."""
     try:
         answer = json.loads(last_line(output))
-        value = float(answer["value"])
+        value = answer["value"]
     except (ValueError, KeyError, TypeError) as error:
         raise Failed(f"it printed {last_line(output)!r}") from error
     if program.table == FREE and answer["gil"]:
@@ -150,11 +177,11 @@ def value_of(output: str, program: Program) -> float:
     return value
 
 
-def environment_variables(row: Row, quick: bool) -> dict[str, str]:
+def environment_variables(procs: int, quick: bool) -> dict[str, str]:
     """The user's own settings of Python, Go and gopark stay out of it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "GO"))}
     seconds = QUICK_SECONDS if quick else SECONDS
-    return kept | {"GOMAXPROCS": str(row.procs), "BENCH_SECONDS": seconds}
+    return kept | {"GOMAXPROCS": str(procs), "BENCH_SECONDS": seconds}
 
 
 if __name__ == "__main__":

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from environments import Environment
 from rows import FREE, GIL, PEERS, ROWS, TARGETS, Cells, Row, Target
 
-WRITTEN = "written by run.py --write"
 TITLES = {GIL: "With the GIL", FREE: "Free-threaded"}
 
 
@@ -27,10 +27,10 @@ class Results:
     repeat: int
     quick: bool
     wanted: set[str]
-    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
 
-    def add(self, row: Row, program: str, value: float) -> None:
+    def add(self, row: Row, program: str, value: Any) -> None:
         self.samples.setdefault(row.key, {}).setdefault(program, []).append(value)
 
     def fail(self, row: Row, program: str, why: str) -> None:
@@ -79,7 +79,7 @@ def render(results: Results) -> str:
             name = results.environments[table].name
             parts += [f"### {TITLES[table]}: {name}", one_table(results, table, notes)]
     if notes:
-        parts.append("\n".join(f"[{number}] {note}  " for number, note in enumerate(notes, 1)))
+        parts.append(numbered(notes))
     parts += ["### Targets", targets(results), "### Where gopark loses", losses(results)]
     return "\n\n".join(parts)
 
@@ -113,12 +113,19 @@ def value_or_note(results: Results, table: str, peer: str, cells: Cells, notes: 
     if peer in cells.medians:
         value = number(cells.medians[peer])
         return f"**{value}**" if peer == "gopark" else value
-    why = results.why_missing(table, peer, cells.row)
+    return note_or_nothing(results.why_missing(table, peer, cells.row), notes)
+
+
+def note_or_nothing(why: str | None, notes: list[str]) -> str:
     if why is None:
         return ""
     if why not in notes:
         notes.append(why)
     return f"- [{notes.index(why) + 1}]"
+
+
+def numbered(notes: list[str]) -> str:
+    return "\n".join(f"[{number}] {note}  " for number, note in enumerate(notes, 1))
 
 
 def best_peer(cells: Cells) -> str:
@@ -153,11 +160,17 @@ def justified(text: str, width: int, right: bool) -> str:
 
 def targets(results: Results) -> str:
     rows = {row.key: row for row in ROWS}
+    return compare(
+        (target, target.measure(results.cells(target.table, rows[target.row])))
+        if target.row
+        else (target, None)
+        for target in TARGETS
+    )
+
+
+def compare(measurements: Iterable[tuple[Target, float | None]]) -> str:
     lines = [["work", "interpreter", "target", "measured", ""]]
-    for target in TARGETS:
-        measured = None
-        if target.row:
-            measured = target.measure(results.cells(target.table, rows[target.row]))
+    for target, measured in measurements:
         where = {GIL: "GIL", FREE: "free-threaded"}[target.table]
         lines.append([target.work, where, target.text, *verdict(target, measured)])
     return markdown(lines)
@@ -199,20 +212,20 @@ def advantage(row: Row, theirs: float, ours: float) -> float:
 
 def write(results: Results, readme: Path) -> None:
     """Replace what stands between the markers."""
-    text = between_markers(readme.read_text(), "rows", explanations())
+    text = between_markers(readme.read_text(), "rows", explanations(ROWS))
     readme.write_text(between_markers(text, "results", render(results)))
 
 
-def explanations() -> str:
-    return markdown([["`--only`", "row", "what it measures"], *map(explain, ROWS)])
+def explanations(rows: Iterable[Row]) -> str:
+    return markdown([["`--only`", "row", "what it measures"], *map(explain, rows)])
 
 
 def explain(row: Row) -> list[str]:
     return [f"`{row.key}`", row.title, row.explanation]
 
 
-def between_markers(text: str, name: str, new: str) -> str:
-    begin, end = f"<!-- {name}: {WRITTEN} -->", f"<!-- end of {name} -->"
+def between_markers(text: str, name: str, new: str, program: str = "run.py") -> str:
+    begin, end = f"<!-- {name}: written by {program} --write -->", f"<!-- end of {name} -->"
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
     return f"{before}{begin}\n\n{new}\n\n{end}{after}"

@@ -1,6 +1,7 @@
 // Go's side of the benchmark: one function per row, the same work as in ../peers.
 //
 //	bench ROW [NUMBER...]    prints one line of JSON with the row's value
+//	bench ticker LOAD TASKS MILLISECONDS    the same, with three values; in freeze.go
 //
 // GOMAXPROCS comes from the environment: 1 for the rows on a single P.
 package main
@@ -10,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,20 +29,21 @@ var rows = map[string]func(numbers []int) float64{
 	"sieve":        sieve,
 	"fanin":        fanin,
 	"cpu":          cpu,
+	"sleeps":       sleeps,
 }
 
 func main() {
-	if os.Args[1] == "hello" {
+	switch os.Args[1] {
+	case "hello":
 		hello()
+		return
+	case "ticker":
+		ticker(os.Args[2:])
 		return
 	}
 	var numbers []int
 	for _, word := range os.Args[2:] {
-		number, err := strconv.Atoi(word)
-		if err != nil {
-			panic(err)
-		}
-		numbers = append(numbers, number)
+		numbers = append(numbers, number(word))
 	}
 	value := rows[os.Args[1]](numbers)
 	line, _ := json.Marshal(map[string]float64{"value": value})

@@ -6,8 +6,10 @@ asyncio has no unbuffered channel: a ``Queue(1)`` is the closest thing. It has n
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import FIRST_COMPLETED, Queue, create_task
 
+from peers.freeze import Lateness, occupy
 from peers.measure import Parked, Sleepers, clock, main, per_op
 
 
@@ -246,6 +248,39 @@ async def consume(queue: Queue[int], n: int) -> None:
         await queue.get()
 
 
+async def ticker(load: str, tasks: int, milliseconds: int) -> list[float]:
+    book = Lateness()
+    ticking = create_task(tick(book))
+    running = [create_task(keep_busy(load, milliseconds)) for _ in range(tasks)]
+    await asyncio.sleep(milliseconds / 1000)
+    for task in running:
+        await task
+    book.over = True
+    await ticking
+    return book.summary()
+
+
+async def tick(book: Lateness) -> None:
+    while not book.over:
+        await asyncio.sleep(book.pause())
+        book.tick()
+
+
+async def keep_busy(load: str, milliseconds: int) -> None:
+    occupy(load, milliseconds)
+
+
+async def sleeps(tasks: int, milliseconds: int) -> float:
+    began = clock()
+    for task in [create_task(doze(milliseconds)) for _ in range(tasks)]:
+        await task
+    return clock() - began
+
+
+async def doze(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1000)
+
+
 ROWS = (
     hello,
     switch,
@@ -259,6 +294,8 @@ ROWS = (
     sleepers,
     sieve,
     fanin,
+    ticker,
+    sleeps,
 )
 
 if __name__ == "__main__":

@@ -5,12 +5,15 @@ gevent has no select over channels. Its greenlets belong to one thread.
 
 from __future__ import annotations
 
+import time
 from itertools import count
 
 import gevent
+from gevent import monkey
 from gevent.event import Event
 from gevent.queue import Channel, Queue
 
+from peers.freeze import Lateness, occupy
 from peers.measure import Parked, Sleepers, clock, main, per_op_plain
 
 
@@ -233,6 +236,32 @@ def consume(channel: Channel, n: int) -> None:
         channel.get()
 
 
+def ticker(load: str, tasks: int, milliseconds: int) -> list[float]:
+    """With ``time.sleep`` patched, as gevent advises: a program on gevent does not block in it."""
+    monkey.patch_time()
+    book = Lateness()
+    ticking = gevent.spawn(tick, book)
+    running = [gevent.spawn(occupy, load, milliseconds) for _ in range(tasks)]
+    gevent.sleep(milliseconds / 1000)
+    gevent.joinall(running)
+    book.over = True
+    ticking.join()
+    return book.summary()
+
+
+def tick(book: Lateness) -> None:
+    while not book.over:
+        gevent.sleep(book.pause())
+        book.tick()
+
+
+def sleeps(tasks: int, milliseconds: int) -> float:
+    monkey.patch_time()
+    began = clock()
+    gevent.joinall([gevent.spawn(time.sleep, milliseconds / 1000) for _ in range(tasks)])
+    return clock() - began
+
+
 ROWS = (
     hello,
     switch,
@@ -246,6 +275,8 @@ ROWS = (
     sleepers,
     sieve,
     fanin,
+    ticker,
+    sleeps,
 )
 
 if __name__ == "__main__":

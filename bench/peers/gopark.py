@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from itertools import count
 
 from gopark import Chan, go, gosched, run, select, sleep
+from peers.freeze import Lateness, occupy
 from peers.measure import PROCS, Parked, Sleepers, burn, clock, main, per_op
 
 
@@ -240,6 +242,39 @@ def burn_on(procs: int, tasks: int, loops: int) -> float:
     return run(burn_all, procs=procs)
 
 
+async def ticker(load: str, tasks: int, milliseconds: int) -> list[float]:
+    book = Lateness()
+    ticking = go(tick(book))
+    running = [go(keep_busy(load, milliseconds)) for _ in range(tasks)]
+    await sleep(milliseconds / 1000)
+    for g in running:
+        await g
+    book.over = True
+    await ticking
+    return book.summary()
+
+
+async def tick(book: Lateness) -> None:
+    while not book.over:
+        await sleep(book.pause())
+        book.tick()
+
+
+async def keep_busy(load: str, milliseconds: int) -> None:
+    occupy(load, milliseconds)
+
+
+async def sleeps(tasks: int, milliseconds: int) -> float:
+    began = clock()
+    for g in [go(doze(milliseconds)) for _ in range(tasks)]:
+        await g
+    return clock() - began
+
+
+async def doze(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1000)
+
+
 ROWS = (
     hello,
     switch,
@@ -254,6 +289,8 @@ ROWS = (
     sieve,
     fanin,
     cpu,
+    ticker,
+    sleeps,
 )
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """What the programs of all peers share: the clock, the calibration, the line that they print.
 
-A row is a function of a few whole numbers that returns the row's value. Most rows are rates: their
-body performs n operations and says how many seconds those took, set-up not included; ``per_op``
-runs it with small n first, to warm up and to find the n that fills the time budget.
+A row is a function of a few whole numbers, or words, that returns the row's value. Most rows are
+rates: their body performs n operations and says how many seconds those took, set-up not included;
+``per_op`` runs it with small n first, to warm up and to find the n that fills the time budget.
 """
 
 import json
@@ -20,18 +20,18 @@ PAGE = resource.getpagesize()
 clock = perf_counter
 
 
-def main(rows: tuple[Callable[..., Any], ...], run: Callable[[Any], float]) -> None:
+def main(rows: tuple[Callable[..., Any], ...], run: Callable[[Any], Any]) -> None:
     """Run the row that the command line names and print its value as one line of JSON."""
-    name, *numbers = sys.argv[1:]
+    name, *words = sys.argv[1:]
     row = next(row for row in rows if row.__name__ == name)
-    value = row(*map(int, numbers))
+    value = row(*(int(word) if word.isdigit() else word for word in words))
     if isawaitable(value):
         value = run(value)
     if value is not None:
         report(value)
 
 
-def report(value: float) -> None:
+def report(value: float | list[float]) -> None:
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     print(json.dumps({"value": value, "gil": gil}), flush=True)
 

@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from itertools import count
 from typing import Any
@@ -18,6 +19,7 @@ from tonio import colored
 from tonio.colored.sync import Barrier
 from tonio.colored.sync.channel import channel
 
+from peers.freeze import Lateness, occupy
 from peers.measure import PROCS, Parked, Sleepers, burn, clock, main, per_op
 
 ChannelSender = Any  # TonIO has no public name for the two halves of a channel
@@ -294,6 +296,39 @@ async def burn_all(tasks: int, loops: int) -> float:
     return clock() - began
 
 
+async def ticker(load: str, tasks: int, milliseconds: int) -> list[float]:
+    book = Lateness()
+    ticking = colored.spawn(tick(book))
+    running = [colored.spawn(keep_busy(load, milliseconds)) for _ in range(tasks)]
+    await colored.sleep(milliseconds / 1000)
+    for task in running:
+        await task
+    book.over = True
+    await ticking
+    return book.summary()
+
+
+async def tick(book: Lateness) -> None:
+    while not book.over:
+        await colored.sleep(book.pause())
+        book.tick()
+
+
+async def keep_busy(load: str, milliseconds: int) -> None:
+    occupy(load, milliseconds)
+
+
+async def sleeps(tasks: int, milliseconds: int) -> float:
+    began = clock()
+    for task in [colored.spawn(doze(milliseconds)) for _ in range(tasks)]:
+        await task
+    return clock() - began
+
+
+async def doze(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1000)
+
+
 ROWS = (
     hello,
     switch,
@@ -309,6 +344,8 @@ ROWS = (
     fanin,
     cpu,
     burn_all,
+    ticker,
+    sleeps,
 )
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import trio
 from trio import MemoryReceiveChannel, MemorySendChannel, open_memory_channel
 from trio.lowlevel import checkpoint
 
+from peers.freeze import Lateness, occupy
 from peers.measure import Parked, Sleepers, clock, main, per_op
 
 
@@ -262,6 +265,40 @@ async def consume(channel: MemoryReceiveChannel[int], n: int) -> None:
         await channel.receive()
 
 
+async def ticker(load: str, tasks: int, milliseconds: int) -> list[float]:
+    book = Lateness()
+    async with trio.open_nursery() as ticking:
+        ticking.start_soon(tick, book)
+        async with trio.open_nursery() as nursery:
+            for _ in range(tasks):
+                nursery.start_soon(keep_busy, load, milliseconds)
+            await trio.sleep(milliseconds / 1000)
+        book.over = True
+    return book.summary()
+
+
+async def tick(book: Lateness) -> None:
+    while not book.over:
+        await trio.sleep(book.pause())
+        book.tick()
+
+
+async def keep_busy(load: str, milliseconds: int) -> None:
+    occupy(load, milliseconds)
+
+
+async def sleeps(tasks: int, milliseconds: int) -> float:
+    began = clock()
+    async with trio.open_nursery() as nursery:
+        for _ in range(tasks):
+            nursery.start_soon(doze, milliseconds)
+    return clock() - began
+
+
+async def doze(milliseconds: int) -> None:
+    time.sleep(milliseconds / 1000)
+
+
 ROWS = (
     hello,
     switch,
@@ -275,6 +312,8 @@ ROWS = (
     sleepers,
     sieve,
     fanin,
+    ticker,
+    sleeps,
 )
 
 if __name__ == "__main__":

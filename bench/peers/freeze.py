@@ -12,6 +12,7 @@ from collections.abc import Callable
 from peers.measure import clock
 
 PERIOD = 0.001  # seconds from tick to tick
+SHORTEST = 1e-6
 QUERY = """
     WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < 500000)
     SELECT sum(i) FROM numbers
@@ -81,8 +82,10 @@ class Lateness:
         self.over = False
 
     def pause(self) -> float:
-        """Seconds until the next tick is due."""
-        return max(0.0, self.due - clock())
+        """Seconds until the next tick is due, and never none: a Python runtime takes a sleep of no
+        length for giving way, behind everybody else, which is not what a ticker wants.
+        """
+        return max(SHORTEST, self.due - clock())
 
     def tick(self) -> None:
         now = clock()

@@ -73,15 +73,16 @@ def run(
     n = procs_wanted(procs)
     limit = _positive_int("max_goroutines", max_goroutines) if max_goroutines is not None else 0
     threads = _positive_int("max_threads", max_threads)
-    stack = awaits.asstack(main, args, {}, "run")
+    stack = [awaits.asstack(main, args, {}, "run")]
+    del main, args  # only its goroutine is to hold them (see debug.leaks)
     restore = signals.install()
     try:
         reason, value, result, failed, report, stuck = proc.rt_run(
             stack, n, limit, threads, int(os.environ.get("GOPARK_SEED") or random.getrandbits(63))
         )
     except BaseException:
-        if hasattr(stack, "close"):
-            stack.close()
+        if stack and hasattr(stack[0], "close"):
+            stack[0].close()
         raise
     finally:
         restore()

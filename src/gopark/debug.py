@@ -7,6 +7,7 @@ import gc
 import re
 import sys
 import tempfile
+import time
 from typing import TextIO
 
 from .runtime import awaits, mgc, proc
@@ -50,7 +51,8 @@ def dump(file: TextIO | None = None) -> None:
     running = {g.id: ident for g, ident in proc.running_()}
     threads = _threads()
     for report in goroutines():
-        stack = threads.pop(running.get(report.id, 0), None)
+        ident = running.get(report.id) if report.status == "running" else None
+        stack = threads.pop(ident, None) if ident else None
         if stack is None:
             print(report, file=file, end="\n\n")
         else:
@@ -66,10 +68,14 @@ def _threads() -> dict[int, str]:
 
     By faulthandler, which stops the others so long where there is no GIL.
     """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        text = file.read()
+    for _ in range(100):
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.seek(0)
+            text = file.read()
+        if "<freed thread state>" not in text:
+            break
+        time.sleep(0.001)  # it gives up at a thread that has not quite begun
     found = {}
     for part in re.split(r"^(?=(?:Current thread|Thread) 0x)", text, flags=re.MULTILINE):
         head, _, stack = part.partition("\n")

@@ -826,7 +826,7 @@ def program(main: Callable[..., Any], procs: int = 2, **kwargs: Any) -> Scenario
 
         def m0() -> None:
             reason, value, result, failed, report, stuck = w.proc.rt_run(
-                (main, (w,), {}), procs, maxgoroutines=0, maxthreads=10_000, seed=12345
+                [(main, (w,), {})], procs, maxgoroutines=0, maxthreads=10_000, seed=12345
             )
             try:
                 results.append(w.gopark._run._outcome(reason, value, result, failed, report, stuck))

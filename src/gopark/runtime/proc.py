@@ -1715,10 +1715,10 @@ def releaseSudog(m, s):
 # -- a whole program ----------------------------------------------------------
 
 
-def rt_run(stack, procs, maxgoroutines, maxthreads, seed):
-    """Run a program whose main goroutine is `stack`, to its end.
+def rt_run(stack: list, procs, maxgoroutines, maxthreads, seed):
+    """Run a program whose main goroutine is the one item of the list `stack`, to its end.
 
-    `stack` is a coroutine, or ``(fn, args, kwargs)``.  Returns ``(reason, value,
+    That is a coroutine, or ``(fn, args, kwargs)``, and is taken out.  Returns ``(reason, value,
     failed, report)`` for the public face to make a result or an exception of.
     """
     if curm() is not None:
@@ -1793,8 +1793,8 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
 
 
 @cython.cfunc
-def runmain(m: M, stack) -> object:
-    g: G = newproc1(m, stack, None, None)
+def runmain(m: M, stack: list) -> object:
+    g: G = newproc1(m, stack.pop(), None, None)
     g.gopc = None
     sched.maing = g
     restore = hooks["mstart"]()

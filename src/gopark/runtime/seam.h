@@ -591,25 +591,33 @@ static inline int traverse(PyObject *o, visitproc visit, void *arg) {
     return f == NULL ? 0 : f(o, visit, arg);
 }
 static inline Py_ssize_t refcount(PyObject *o) {
+#ifdef Py_GIL_DISABLED
+    /* One is the queue's in which a dead object waits for its thread (see below). */
+    if ((o->ob_ref_shared & _Py_REF_SHARED_FLAG_MASK) == _Py_REF_QUEUED)
+        return Py_REFCNT(o) - 1;
+#endif
     return Py_REFCNT(o);
 }
 static inline int weakrefable(PyObject *o) {
     return PyType_SUPPORTS_WEAKREFS(Py_TYPE(o));
 }
-static inline int executing(PyObject *o) {
-    if (!PyGen_CheckExact(o) && !PyCoro_CheckExact(o) && !PyAsyncGen_CheckExact(o))
-        return 0;
-#if PY_VERSION_HEX < 0x030E0000
-    return ((PyGenObject *)o)->gi_frame_state == 0;
-#else
-    const char *name = PyGen_CheckExact(o)    ? "gi_suspended"
-                       : PyCoro_CheckExact(o) ? "cr_suspended"
-                                              : "ag_suspended";
-    PyObject *suspended = PyObject_GetAttrString(o, name);
-    int executing = suspended != Py_True; /* or new, or finished: close enough */
-    Py_XDECREF(suspended);
+#if PY_VERSION_HEX >= 0x030E0000
+static inline int gopark_istrue(PyObject *o, const char *name) {
+    PyObject *value = PyObject_GetAttrString(o, name);
+    Py_XDECREF(value); /* True and False are immortal */
     PyErr_Clear();
-    return executing;
+    return value == Py_True;
+}
+#endif
+static inline int executing(PyObject *o) {
+#if PY_VERSION_HEX < 0x030E0000
+    return (PyGen_CheckExact(o) || PyCoro_CheckExact(o) || PyAsyncGen_CheckExact(o)) &&
+           ((PyGenObject *)o)->gi_frame_state == 0;
+#else
+    if (PyAsyncGen_CheckExact(o)) /* "running" also while it waits */
+        return gopark_istrue(o, "ag_running") && !gopark_istrue(o, "ag_suspended");
+    return (PyGen_CheckExact(o) && gopark_istrue(o, "gi_running")) ||
+           (PyCoro_CheckExact(o) && gopark_istrue(o, "cr_running"));
 #endif
 }
 

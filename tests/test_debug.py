@@ -16,8 +16,22 @@ from typing import Any
 import pytest
 
 import gopark
-from gopark import Chan, block_on, debug, go, gosched, run, select, sleep
+from gopark import (
+    CancelScope,
+    Chan,
+    TaskGroup,
+    block_on,
+    context,
+    debug,
+    go,
+    gosched,
+    run,
+    select,
+    sleep,
+)
 from gopark.runtime.errors import GoroutineReport
+from gopark.runtime.proc import goroutines_
+from gopark.sync import Cond, Mutex, RWMutex, Semaphore, WaitGroup
 from gopark.time import Timer, after, after_func
 
 PROCS = pytest.mark.parametrize("procs", [1, 2, 4])
@@ -46,6 +60,10 @@ async def pass_on(source: Any, to: Any) -> None:
 async def parked(*gs: Any) -> None:
     """Until they all wait."""
     while not all(g.status == "waiting" for g in gs):
+        for g in gs:
+            if g.done():
+                await g  # raises what went wrong
+                raise AssertionError(f"{g} has ended")
         await gosched()
 
 
@@ -173,6 +191,69 @@ def of_a_stopped_timer() -> Any:
     return go(wait(), name="it")
 
 
+async def locked(what: Any) -> None:
+    async with what:
+        await what.lock()
+
+
+def of_a_lock() -> Any:
+    return go(locked(Mutex()), name="it")
+
+
+def of_a_rwmutex() -> Any:
+    return go(locked(RWMutex()), name="it")
+
+
+def of_a_reader() -> Any:
+    async def read(rw: RWMutex) -> None:
+        await rw.lock()
+        async with rw.reader():
+            pass
+
+    return go(read(RWMutex()), name="it")
+
+
+def of_a_semaphore() -> Any:
+    async def twice(semaphore: Semaphore) -> None:
+        async with semaphore:
+            await semaphore.acquire()
+
+    return go(twice(Semaphore(1)), name="it")
+
+
+def of_a_waitgroup() -> Any:
+    wg = WaitGroup()
+    wg.add(1)
+
+    async def wait(wg: WaitGroup) -> None:
+        await wg.wait()
+
+    return go(wait(wg), name="it")
+
+
+def of_a_condition() -> Any:
+    async def wait(condition: Cond) -> None:
+        async with condition:
+            await condition.wait()
+
+    return go(wait(Cond()), name="it")
+
+
+def of_a_context() -> Any:
+    async def wait(ctx: Any) -> None:
+        await ctx.done().recv()
+
+    return go(wait(context.with_cancel(context.background())[0]), name="it")
+
+
+def in_a_scope() -> Any:
+    async def wait() -> None:
+        with CancelScope():
+            await Chan().recv()
+
+    return go(wait(), name="it")
+
+
 LEAKS: list[Any] = [
     of_a_receiver,
     of_a_sender,
@@ -192,6 +273,14 @@ LEAKS: list[Any] = [
     in_partial_arguments,
     with_an_old_stack_asked_for,
     of_a_stopped_timer,
+    of_a_lock,
+    of_a_rwmutex,
+    of_a_reader,
+    of_a_semaphore,
+    of_a_waitgroup,
+    of_a_condition,
+    of_a_context,
+    in_a_scope,
 ]
 
 
@@ -419,6 +508,79 @@ def test_a_channel_of_after_is_reached_by_its_timer(procs: int) -> None:
 @PROCS
 def test_a_timeout_wakes(procs: int) -> None:
     assert play(procs, lambda kept: [go(choose(Chan(), timeout=1000))]) == []
+
+
+@PROCS
+@pytest.mark.parametrize("thing", [Mutex, RWMutex, Semaphore])
+def test_a_lock_that_somebody_can_reach(thing: Any, procs: int) -> None:
+    async def main() -> list[str]:
+        lock = thing(1) if thing is Semaphore else thing()
+        async with lock:
+            g = go(enter(lock))
+            await parked(g)
+            found = leaked()
+        await g
+        return found
+
+    async def enter(lock: Any) -> None:
+        async with lock:
+            pass
+
+    assert run(main, procs=procs) == []
+
+
+@PROCS
+def test_a_deadline_ends_a_wait(procs: int) -> None:
+    async def wait() -> None:
+        with gopark.timeout(1000):
+            await Chan().recv()
+
+    async def wait_on_a_context() -> None:
+        ctx, _ = context.with_timeout(context.background(), 1000)
+        await ctx.done().recv()
+
+    assert play(procs, lambda kept: [go(wait()), go(wait_on_a_context())]) == []
+
+
+@PROCS
+def test_whoever_has_the_scope_can_end_a_wait(procs: int) -> None:
+    async def main() -> list[list[str]]:
+        scope = CancelScope()
+
+        async def wait(scope: CancelScope) -> None:
+            with scope, CancelScope():
+                await Chan().recv()
+
+        g = go(wait(scope), name="it")
+        await parked(g)
+        before = leaked()
+        del scope
+        return [before, leaked()]
+
+    assert run(main, procs=procs) == [[], ["it"]]
+
+
+@PROCS
+def test_a_task_group_ends_with_the_first_that_fails(procs: int) -> None:
+    """So as long as one of its goroutines can go on, none has leaked."""
+
+    async def group(a: Chan[Any], b: Chan[Any]) -> None:
+        async with TaskGroup() as tg:
+            await tg.go(receive(a), name="a")
+            await tg.go(receive(b), name="b")
+
+    async def main() -> list[str]:
+        kept: Chan[Any] = Chan()
+        gs = [go(group(Chan(), Chan()), name="lost"), go(group(kept, Chan()), name="good")]
+        while gopark.num_goroutine() < 7:
+            await gosched()
+        await parked(*gs)
+        await parked(*[g for g in goroutines_() if g.id > 1])
+        found = leaked()
+        del kept
+        return found
+
+    assert sorted(run(main, procs=procs)) == ["a", "b", "lost"]
 
 
 @PROCS

@@ -25,8 +25,9 @@ def leaks() -> tuple[GoroutineReport, ...]:
     """A report on every goroutine that waits for what can never come, oldest first.
 
     A goroutine that waits in a channel operation, a select, a lock or ``await g`` has
-    leaked if nobody can end its wait: what it waits on can be reached only by itself,
-    and by others that have leaked.  Someone's holding its handle does not help it.
+    leaked if nobody can end its wait: what it waits on, and the scopes that it is in,
+    can be reached only by itself, and by others that have leaked.  That somebody holds
+    its handle, and could cancel it, is no help.
     The collector's own knowledge of who refers to what decides; a collection of
     garbage comes first, and all threads stand still for the walk.  May be called on
     any thread while a program runs.

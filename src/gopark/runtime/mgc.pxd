@@ -14,6 +14,7 @@ cdef class Heap:
     cdef list todo            # in use, their referents not yet marked
 
     cdef int addcandidate(self, G gp) except -1
+    cdef int add(self, size_t a) except -1
     cdef int closure(self, tuple ours) except -1
     cdef int addweakrefs(self, PyObject *o, size_t a) except -1
     cdef int markroots(self, tuple ours) except -1

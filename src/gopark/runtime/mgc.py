@@ -18,7 +18,9 @@ the set: where the count is higher, somebody outside holds it. So:
    in use too. One that awaits another goroutine goes on if that one does.
 
 A goroutine's handle does not lead to what its frames hold: who has it can await the
-goroutine, and no more. So a candidate's own count means nothing.
+goroutine, or cancel it, and no more. So a candidate's own count means nothing. A scope
+that it is in is another thing: who can reach that may end the wait, and so can a
+deadline, as the heap of timers refers to the scope.
 
 **Never one that may go on.** All doubt counts as "in use". A reference that the
 collector does not see is missing on the inside, and so counts as one from outside;
@@ -52,6 +54,7 @@ if cython.compiled:
         PS_PARKED,
         G,
         M,
+        Scope,
         Sudog,
         _Gwaiting,
         address,
@@ -128,12 +131,16 @@ def stuck(gp):
 
 
 def waitobjects(gp):
-    """The addresses of what it waits on."""
+    """The addresses of what can end its wait: what it waits on, and the scopes that it is in."""
     found = [] if gp.c is None else [address(ref(gp.c))]
     s: Sudog = gp.waitlink
     while s is not None:
         found.append(address(ref(s.c)))
         s = s.waitlink
+    scope: Scope = gp.scope
+    while scope is not None:
+        found.append(address(ref(scope)))
+        scope = scope.parent
     return found
 
 
@@ -142,21 +149,29 @@ class Heap:
     def addcandidate(self, gp):
         a: cython.size_t = address(ref(gp))
         self.candidates[a] = gp
-        self.refs[a] = 0
-        self.found.append(a)
+        self.add(a)
         for w in waitobjects(gp):
             self.waiters.setdefault(w, []).append(a)
+        return 0
+
+    def add(self, a):
+        if a not in self.refs:
+            self.refs[a] = 0
+            self.found.append(a)
         return 0
 
     def closure(self, ours):
         """Count the references between all objects that candidates reach."""
         heap = cython.cast(cython.p_void, self)
+        a: cython.size_t
         for o in ours:
-            self.refs[address(ref(o))] = 0
-            self.found.append(address(ref(o)))
+            self.add(address(ref(o)))
+        for a in self.waiters:
+            if a not in self.outside:
+                self.add(a)  # also a lock, which the collector does not know
         i: cython.Py_ssize_t = 0
         while i < len(self.found):  # it grows
-            a: cython.size_t = self.found[i]
+            a = self.found[i]
             p = cython.cast(cython.pointer(PyObject), a)
             i += 1
             if PyFunction_Check(p):
@@ -170,9 +185,7 @@ class Heap:
     def addweakrefs(self, o, a):
         for w in getweakrefs(cython.cast(object, o)):
             b: cython.size_t = address(ref(w))
-            if b not in self.refs:
-                self.refs[b] = 0
-                self.found.append(b)
+            self.add(b)
             self.targets[b] = a
         return 0
 

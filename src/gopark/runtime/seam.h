@@ -588,7 +588,7 @@ static inline void untrack(PyObject *o) {
  * that it refers to.  Up to 3.13 a generator's state is a public field. */
 static inline int traverse(PyObject *o, visitproc visit, void *arg) {
     traverseproc f = Py_TYPE(o)->tp_traverse;
-    return f == NULL ? 0 : f(o, visit, arg);
+    return f == NULL || !PyObject_IS_GC(o) ? 0 : f(o, visit, arg);
 }
 static inline Py_ssize_t refcount(PyObject *o) {
 #ifdef Py_GIL_DISABLED

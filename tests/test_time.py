@@ -595,14 +595,29 @@ def test_a_stopped_after_func_is_called_at_most_if_stop_came_late(procs: int) ->
     run(main, procs=procs)
 
 
-def test_stopped_timers_do_not_hide_a_deadlock() -> None:
+@pytest.mark.parametrize("order", [1, -1], ids=["first due first", "last due first"])
+def test_stopped_timers_do_not_hide_a_deadlock(order: int) -> None:
     async def main() -> None:
-        for timer in [Timer(HOUR + k) for k in range(10)]:
+        for timer in [Timer(HOUR + k) for k in range(10)][::order]:
             timer.stop()
         await Chan[int]().recv()
 
     with pytest.raises(Deadlock):
         run(main)
+
+
+def test_a_stopped_timer_that_another_thread_waits_for_does_not_hide_a_deadlock() -> None:
+    """The M that sleeps until the timer is due must learn that it has none to wait for."""
+
+    async def main() -> None:
+        timer = Timer(HOUR)
+        await sleep(SOON)
+        time.sleep(0.02)  # noqa: ASYNC251  the other M goes to sleep meanwhile
+        timer.stop()
+        await Chan[int]().recv()
+
+    with pytest.raises(Deadlock):
+        run(main, procs=2)
 
 
 def test_a_stopped_timer_is_freed() -> None:

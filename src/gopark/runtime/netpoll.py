@@ -8,7 +8,9 @@ Who sleeps: the M that swapped ``sched.lastpoll`` for 0; it writes
 ``sched.pollUntil``.  Whoever starts a timer stores the heap's ``wakeTime`` first
 and then reads ``lastpoll`` and ``pollUntil``; the sleeper writes those two first
 and then reads every ``wakeTime``.  So a new timer is seen by the sleeper or breaks
-its sleep, and the note remembers a break that comes before the sleep.
+its sleep, and the note remembers a break that comes before the sleep.  In the same
+way an M that goes idle and finds no timer at all either breaks the sleep, or the
+sleeper has found none itself: only then can the program be seen to be dead.
 """
 
 import cython
@@ -37,7 +39,7 @@ def netpoll(until):
     noteclear(sched.pollnote)
     astore64(sched.pollUntil, until)
     earliest: int64_t = checkTimersNoP()
-    if earliest and earliest < until:
+    if earliest < until:  # 0: all have been stopped
         until = earliest
     delay: int64_t = until - nanotime()
     woken: cython.int = 0

@@ -982,10 +982,10 @@ def findrunnable(m):
                 acquirep(m, pp)
                 becomespinning(m)  # what is due may be another P's timer
                 continue
-        elif pollUntil:
-            # Another M sleeps there: does it wake in time?
+        elif aload64(sched.lastpoll) == 0:
+            # Another M sleeps there: does it wake in time, and is its timer still there?
             until: int64_t = aload64(sched.pollUntil)
-            if until == 0 or until > pollUntil:
+            if until > pollUntil or (until == 0 and pollUntil):
                 netpollBreak()
         if not stopm(m):
             return None

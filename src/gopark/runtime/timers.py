@@ -87,7 +87,8 @@ def deltimer(t):
             setwake(ts)
         else:
             ts.stale += 1
-            # All stale: then the program may be dead, and should not wait to see it.
+        # All stale: then the program may be dead, and should not wait to see it.
+        if ts.stale:
             crowded = ts.stale == ts.len or (ts.stale > 64 and ts.stale > ts.len >> 2)
     unlock(ts.lock)
     if first:

@@ -1,6 +1,8 @@
 """Thousands of goroutines over few things: no loss, no duplicate, no hang."""
 
+import gc
 import random
+import weakref
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -51,6 +53,66 @@ def test_each_senders_values_keep_their_order(play: Play) -> None:
             me, n = await c.recv()
             assert n == next_of[me]
             next_of[me] += 1
+
+    play(main)
+
+
+def test_the_dead_are_kept_by_nobody(play: Play) -> None:
+    """An M that handed its P to another for a goroutine kept that goroutine while it slept."""
+
+    class Thing:
+        n = 0
+
+    refs: list[weakref.ref[Thing]] = []
+
+    def make() -> Thing:
+        thing = Thing()
+        refs.append(weakref.ref(thing))
+        for n in range(200):  # long enough to lose its P in
+            thing.n = n
+        return thing
+
+    async def some() -> None:
+        for g in [go(make) for _ in range(300)]:
+            await g
+
+    async def main() -> None:
+        for _ in range(5):
+            await some()
+            while any(r() is not None for r in refs):
+                gc.collect()
+                await gosched()
+            refs.clear()
+
+    play(main)
+
+
+def test_finalizers_call_the_runtime(play: Play) -> None:
+    """One that ran while its M waited for a P queued that M's goroutine a second time."""
+
+    async def main() -> None:
+        died = Chan[int](20_000)
+
+        class Thing:
+            def __del__(self) -> None:
+                died.send_nowait(1)
+
+        def make(things: list[Thing]) -> None:
+            things.extend(Thing() for _ in range(20))
+
+        async def drop(things: list[Thing]) -> None:
+            while things:
+                things.pop()
+                await gosched()
+
+        heaps: list[list[Thing]] = [[] for _ in range(500)]
+        for g in [go(make, things) for things in heaps]:
+            await g
+        for g in [go(drop, things) for things in heaps]:
+            await g
+        while len(died) < 500 * 20:
+            gc.collect()
+            await gosched()
 
     play(main)
 

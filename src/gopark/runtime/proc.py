@@ -271,6 +271,8 @@ def exitsyscall0(m):
     if aload(sched.stopping) or m.epoch != sched.epoch:
         unlock(sched.lock)
         raise ProgramOver("the gopark program has ended")
+    lost: P = m.p
+    m.p = None  # for finalizers that run while this M waits: they are not that goroutine
     pp: P = None
     if not aload(sched.gcwaiting):
         pp = pidleget()
@@ -288,6 +290,7 @@ def exitsyscall0(m):
     if pp is not None:
         acquirep(m, pp)
     elif not stoplockedm(m):
+        m.p = lost  # what enter tries, in vain, to take back
         raise ProgramOver("the gopark program has ended")
     unlockedm(m, gp)
     gp.status_ = _Grunning
@@ -624,6 +627,7 @@ def schedule(m):
             # Its frames are on another M's stack: hand that M this P.
             m.inherit = False
             startlockedm(m, gp)
+            gp = None  # it may end while this M sleeps
             if not stopm(m):
                 return False
             continue

@@ -26,16 +26,19 @@ Why there is no lock
 A finalizer may run between any two bytecodes of a thread, and a goroutine may be
 preempted there: with a lock, both could stand in each other's way.  Instead:
 
-* ``_once`` is acquired once, without waiting, and never given back.  Who gets it
-  is the one who cancels.
-* He writes ``_fate`` and closes the channel.  This is the moment of cancellation:
-  `_Done._ended` reads ``_fate`` first and then whether the channel is closed, so
-  that nobody learns of the fate before all see the channel closed.
+* The first entry of ``_fates`` says how a context has ended.  Who cancels adds
+  one if there is none and closes the channel.  This is the moment: `_Done._ended`
+  looks at ``_fates`` first and then whether the channel is closed, so that nobody
+  learns of the fate before all see the channel closed.
 * ``_children`` and ``_stops`` are changed only by single operations of a dict and
   a list, each atomic.  Who adds to them adds first and then looks whether the
   channel is closed; who cancels closes it first and then looks into them.  So one
-  of the two sees the other, and both may: all that follows may be done twice.
-  Each of ``_stops`` is called by the one who popped it.
+  of the two sees the other, or both do.
+* All that cancelling does may be done twice, and who finds a context cancelled
+  does it again: he may be ahead of the first, who was preempted in the middle.  So
+  after any ``cancel()`` the context and all below it have ended.  Children leave
+  their parent only when all below them have ended.  What must happen once is popped
+  from a list: ``_stops``, and the function of `after_func`.
 
 Rejected: a lock for each node, parent before child, as in Go.  See above; and
 children are cancelled under their parent's lock there, which no one who was
@@ -46,10 +49,10 @@ from __future__ import annotations
 
 import contextvars
 import math
-import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 from types import TracebackType
@@ -57,6 +60,7 @@ from typing import Any, NamedTuple, NoReturn, Protocol, runtime_checkable
 
 from ._chan import Chan
 from ._select import select
+from .runtime.errors import ChanClosed
 from .runtime.proc import go
 from .time import after_func as _after_seconds
 
@@ -204,12 +208,11 @@ _pending: set[_Call] = set()
 class _Done(Chan[None]):
     """The channel that is closed when its context ends; receive from it only."""
 
-    __slots__ = ("_children", "_fate", "_once", "_stops")
+    __slots__ = ("_children", "_fates", "_stops")
 
     def __init__(self) -> None:
         super().__init__()
-        self._once = threading.Lock()
-        self._fate: _Fate | None = None
+        self._fates: list[_Fate] = []  # the first one counts
         self._children: dict[weakref.ref[_Done], None] = {}
         self._stops: list[Callable[[], object]] = []  # each stops one who would cancel this
 
@@ -225,22 +228,26 @@ class _Done(Chan[None]):
     send_nowait = send
 
     def _ended(self) -> _Fate | None:
-        fate = self._fate  # first: see "Why there is no lock"
-        return fate if self.closed else None
+        return self._fates[0] if self._fates and self.closed else None  # in this order
 
     def _cancel(self, fate: _Fate) -> None:
         """End this and all below, but for what has ended already (Go: ``cancelCtx.cancel``)."""
-        tree, ended = [self], []
-        for node in tree:  # which grows meanwhile: deep trees need no recursion
-            if node._once.acquire(blocking=False):
-                node._fate = fate
-                Chan.close(node)
-                ended.append(node)
-                tree += [child for r in list(node._children) if (child := r()) is not None]
-        _finish(ended)
+        tree = [(self, fate)]
+        for node, fate in tree:  # which grows meanwhile: deep trees need no recursion
+            first = node._end(fate)
+            tree += [(child, first) for r in list(node._children) if (child := r()) is not None]
+        _finish(node for node, _ in tree)
+
+    def _end(self, fate: _Fate) -> _Fate:
+        """Close the channel; returns the fate that came first."""
+        if not self._fates:
+            self._fates.append(fate)
+        with suppress(ChanClosed):
+            Chan.close(self)
+        return self._fates[0]
 
     def _after(self) -> None:
-        """What remains to be done once all are cancelled."""
+        """What remains to be done once all have ended."""
         self._let_go()
 
     def _let_go(self) -> None:
@@ -290,8 +297,8 @@ class _Done(Chan[None]):
             self._until(stopped.close)
 
 
-def _finish(ended: list[_Done]) -> None:
-    """Call what is after the end; a call that fails does not keep back the others."""
+def _finish(ended: Iterable[_Done]) -> None:
+    """Do what comes after the end; one that fails does not keep back the others."""
     errors = []
     for node in ended:
         try:
@@ -333,19 +340,23 @@ class _Call(_Done):
 
     def __init__(self, start: Callable[[], object]) -> None:
         super().__init__()
-        self._start = start
+        self._start = [start]  # who pops it starts the function, or has stopped it
 
     def _after(self) -> None:
-        _pending.discard(self)
-        super()._after()
-        self._start()
+        start = self._taken()
+        if start is not None:
+            start()
 
     def _stop(self) -> bool:
-        stopped = self._once.acquire(blocking=False)
-        if stopped:
-            _pending.discard(self)
-            self._let_go()
-        return stopped
+        return self._taken() is not None
+
+    def _taken(self) -> Callable[[], object] | None:
+        _pending.discard(self)
+        self._let_go()
+        try:
+            return self._start.pop()
+        except IndexError:
+            return None
 
 
 # -- the contexts -------------------------------------------------------------

@@ -69,6 +69,16 @@ def _arm(ident, codes, anyway):
     return done
 
 
+def want(ident):
+    """Have the thread `ident` armed by the next `rearm`.  Was that possible?"""
+    if _monitoring is None:
+        return False
+    lock(_guard)
+    _wanted.setdefault(ident, ())
+    unlock(_guard)
+    return True
+
+
 def rearm():
     """Arm anew those who have not come by; how many they are."""
     lock(_guard)

@@ -421,6 +421,8 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
         }
         if (preempted && s->delay > 500000)
             s->delay = 500000;
+        if (s->armed && s->delay > s->rearm - now)
+            s->delay = s->rearm - now;
         if (s->delay > soon)
             s->delay = soon > 100000 ? soon : 100000;
         if (!busy && s->delay >= 1000000) {
@@ -445,6 +447,10 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
     }
     int64_t asked = nanotime();
     PyEval_RestoreThread(ts);
+    int64_t got = nanotime();
+    for (i = 0; i < s->n; i++) /* the slice may have ended while we waited for the GIL */
+        if (s->p[i].due == WATCH_PROBE && got - s->p[i].since >= 10000000)
+            s->p[i].due = WATCH_HELD;
     *quick = nanotime() - asked < 200000;
     return what;
 }
@@ -469,6 +475,21 @@ static inline void gopark_sysmonrefresh(sysmonstate *s) {
     (__atomic_load_n(&((PyThreadState *)(ts))->state, __ATOMIC_RELAXED) == 0)
 #else
 #define off_interpreter(ts) 0
+#endif
+
+/* Does a thread run bytecode?  Ask it to, by the bit that makes it see to dead objects
+ * of its own (see below), which it does at its next safe point; one that is in a
+ * long call of C that does not let go of the interpreter has not, when looked at
+ * again.  Stopping all threads (as the interpreter does to set an event) would
+ * wait for it. */
+#ifdef Py_GIL_DISABLED
+#define MERGE_BIT (1u << 6)
+#define askbytecode(ts) \
+    ((void)__atomic_fetch_or(&((PyThreadState *)(ts))->eval_breaker, MERGE_BIT, __ATOMIC_SEQ_CST))
+#define inbytecode(ts) (off_interpreter(ts) || !merge_pending(ts))
+#else
+#define askbytecode(ts) ((void)(ts))
+#define inbytecode(ts) 1
 #endif
 
 /* ---- this thread's M ---------------------------------------------------- */
@@ -667,7 +688,7 @@ static inline PyObject *gopark_callerpc(int32_t *lasti) {
  * that some wait (_PY_EVAL_EXPLICIT_MERGE_BIT, CPython 3.13 and 3.14). */
 #ifdef Py_GIL_DISABLED
 #define merge_pending(ts) \
-    ((__atomic_load_n(&((PyThreadState *)(ts))->eval_breaker, __ATOMIC_RELAXED) & (1u << 6)) != 0)
+    ((__atomic_load_n(&((PyThreadState *)(ts))->eval_breaker, __ATOMIC_RELAXED) & MERGE_BIT) != 0)
 #else
 #define merge_pending(ts) 0
 #endif

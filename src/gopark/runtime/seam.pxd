@@ -46,6 +46,8 @@ cdef extern from "seam.h" nogil:
     void *this_tstate()
     bint merge_pending(void *)
     bint off_interpreter(void *)
+    void askbytecode(void *)
+    bint inbytecode(void *)
     void fence()
 
     enum:

@@ -50,9 +50,11 @@ if cython.compiled:
         WATCH_HELD,
         WATCH_NOTHING,
         aload,
+        askbytecode,
         coarse,
         gopark_sysmonstop,
         gopark_sysmonwatch,
+        inbytecode,
         lock,
         nanotime,
         noteclear,
@@ -102,7 +104,7 @@ def sysmon():
         if what == SYSMON_LOOK:
             look(quick)
         elif what == SYSMON_REARM:
-            rearm(preempt.rearm())
+            rearm()
         elif what == SYSMON_OVERDUE:
             if sched.m0 is not None:
                 hooks["hurry"](sched.m0.ident)
@@ -136,7 +138,6 @@ def watchps():
 
 def look(quick):
     """Something is due: preempt, or take the P."""
-    global patience
     i: int32_t
     for i in range(monitor.n):
         w: cython.pointer(pwatch) = cython.address(monitor.p[i])
@@ -151,18 +152,70 @@ def look(quick):
         if retake(pp):
             monitor.idle = 0
             mp: M = ownerof(mid)
-            if mp is not None and preempt.arm(mp.ident):
-                mp.armed = True
-                patience = 10 * _ms
-                rearm(1)
+            if mp is not None:
+                arm(mp)
 
 
-def rearm(armed):
-    """Look after those who have been told to pause: after 10 ms, and ever less often."""
+def arm(mp):
+    """Have an M that has lost its P pause.
+
+    Without the GIL the interpreter stops all threads for that, so we first see that
+    none is in a long call of C, which that would wait for.
+    """
     global patience
-    monitor.armed = armed
+    if GOPARK_GIL:
+        mp.armed = preempt.arm(mp.ident)
+        patience = 10 * _ms
+    else:
+        mp.armed = preempt.want(mp.ident)
+        patience = _ms // 5
+        askall()
+    if mp.armed:
+        later()
+
+
+def later():
+    """Look after those who are to pause: soon, and ever less often."""
+    global patience
+    monitor.armed = True
     monitor.rearm = nanotime() + patience
     patience = min(2 * patience, 1_000 * _ms)
+
+
+def rearm():
+    """Arm those who have not paused yet; where they were armed may be behind them."""
+    global patience
+    if not GOPARK_GIL and not allanswered():
+        patience = min(patience, 20 * _ms)
+        askall()
+        later()
+    elif preempt.rearm():
+        patience = max(patience, 10 * _ms)
+        askall()
+        later()
+    else:
+        monitor.armed = False
+
+
+def askall():
+    """Ask all threads of ours whether they run bytecode."""
+    mp: M
+    lock(sched.lock)  # no M can end while it is held
+    for mp in sched.allm:
+        if mp.tstate != cython.NULL and not off_interpreter(mp.tstate):
+            askbytecode(mp.tstate)
+    unlock(sched.lock)
+
+
+def allanswered():
+    mp: M
+    answered: cython.bint = True
+    lock(sched.lock)
+    for mp in sched.allm:
+        if mp.tstate != cython.NULL and not inbytecode(mp.tstate):
+            answered = False
+    unlock(sched.lock)
+    return answered
 
 
 def ownerof(mid):

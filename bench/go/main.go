@@ -28,6 +28,8 @@ var rows = map[string]func(numbers []int) float64{
 	"sleepers":     sleepers,
 	"sieve":        sieve,
 	"fanin":        fanin,
+	"mutex":        mutex,
+	"contended":    contended,
 	"cpu":          cpu,
 	"sleeps":       sleeps,
 }
@@ -308,6 +310,42 @@ func fanin(numbers []int) float64 {
 				for i := range n / producers {
 					channels[p%lanes] <- i
 				}
+			}()
+		}
+		start := time.Now()
+		wait.Wait()
+		return time.Since(start)
+	})
+}
+
+// mutex: one goroutine locks and unlocks.
+func mutex([]int) float64 {
+	return perOp(func(n int) time.Duration {
+		var mutex sync.Mutex
+		start := time.Now()
+		for range n {
+			mutex.Lock()
+			mutex.Unlock()
+		}
+		return time.Since(start)
+	})
+}
+
+// contended: tasks goroutines give way while they have the mutex that all of them want.
+func contended(numbers []int) float64 {
+	tasks := numbers[0]
+	return perOp(func(n int) time.Duration {
+		var mutex sync.Mutex
+		var wait sync.WaitGroup
+		wait.Add(tasks)
+		for range tasks {
+			go func() {
+				for range n / tasks {
+					mutex.Lock()
+					runtime.Gosched()
+					mutex.Unlock()
+				}
+				wait.Done()
 			}()
 		}
 		start := time.Now()

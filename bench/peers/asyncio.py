@@ -281,6 +281,36 @@ async def doze(milliseconds: int) -> None:
     time.sleep(milliseconds / 1000)
 
 
+async def mutex() -> float:
+    async def body(n: int) -> float:
+        mutex = asyncio.Lock()
+        began = clock()
+        for _ in range(n):
+            async with mutex:
+                pass
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def contended(tasks: int) -> float:
+    async def body(n: int) -> float:
+        lock = asyncio.Lock()
+        running = [create_task(take_turns(lock, n // tasks)) for _ in range(tasks)]
+        began = clock()
+        for task in running:
+            await task
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def take_turns(lock: asyncio.Lock, times: int) -> None:
+    for _ in range(times):
+        async with lock:
+            await asyncio.sleep(0)
+
+
 ROWS = (
     hello,
     switch,
@@ -296,6 +326,8 @@ ROWS = (
     fanin,
     ticker,
     sleeps,
+    mutex,
+    contended,
 )
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from itertools import count
 import gevent
 from gevent import monkey
 from gevent.event import Event
+from gevent.lock import Semaphore
 from gevent.queue import Channel, Queue
 
 from peers.freeze import Lateness, occupy
@@ -262,6 +263,37 @@ def sleeps(tasks: int, milliseconds: int) -> float:
     return clock() - began
 
 
+def mutex() -> float:
+    """A semaphore of 1, as ``RLock`` keeps an owner besides."""
+
+    def body(n: int) -> float:
+        mutex = Semaphore(1)
+        began = clock()
+        for _ in range(n):
+            with mutex:
+                pass
+        return clock() - began
+
+    return per_op_plain(body)
+
+
+def contended(tasks: int) -> float:
+    def body(n: int) -> float:
+        mutex = Semaphore(1)
+        running = [gevent.spawn(take_turns, mutex, n // tasks) for _ in range(tasks)]
+        began = clock()
+        gevent.joinall(running)
+        return clock() - began
+
+    return per_op_plain(body)
+
+
+def take_turns(mutex: Semaphore, times: int) -> None:
+    for _ in range(times):
+        with mutex:
+            gevent.sleep(0)
+
+
 ROWS = (
     hello,
     switch,
@@ -277,6 +309,8 @@ ROWS = (
     fanin,
     ticker,
     sleeps,
+    mutex,
+    contended,
 )
 
 if __name__ == "__main__":

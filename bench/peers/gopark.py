@@ -6,6 +6,7 @@ import time
 from itertools import count
 
 from gopark import Chan, go, gosched, run, select, sleep
+from gopark.sync import Mutex
 from peers.freeze import Lateness, occupy
 from peers.measure import PROCS, Parked, Sleepers, burn, clock, main, per_op
 
@@ -226,6 +227,36 @@ async def consume(channel: Chan[int], n: int) -> None:
         await channel.recv()
 
 
+async def mutex() -> float:
+    async def body(n: int) -> float:
+        mutex = Mutex()
+        began = clock()
+        for _ in range(n):
+            async with mutex:
+                pass
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def contended(tasks: int) -> float:
+    async def body(n: int) -> float:
+        mutex = Mutex()
+        running = [go(take_turns(mutex, n // tasks)) for _ in range(tasks)]
+        began = clock()
+        for g in running:
+            await g
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def take_turns(mutex: Mutex, times: int) -> None:
+    for _ in range(times):
+        async with mutex:
+            await gosched()
+
+
 def cpu(tasks: int, loops: int) -> float:
     """How much faster goroutines that only compute are on two Ps than on one."""
     burn_on(2, tasks, loops)
@@ -288,6 +319,8 @@ ROWS = (
     sleepers,
     sieve,
     fanin,
+    mutex,
+    contended,
     cpu,
     ticker,
     sleeps,

@@ -15,8 +15,9 @@ from itertools import count
 from typing import Any
 
 import tonio
+import tonio.sync
 from tonio import colored
-from tonio.colored.sync import Barrier
+from tonio.colored.sync import Barrier, Lock
 from tonio.colored.sync.channel import channel
 
 from peers.freeze import Lateness, occupy
@@ -272,6 +273,38 @@ async def consume(receiver: ChannelReceiver, n: int) -> None:
         await receiver.receive()
 
 
+async def mutex() -> float:
+    async def body(n: int) -> float:
+        mutex = Lock()
+        began = clock()
+        for _ in range(n):
+            async with mutex:
+                pass
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def contended(tasks: int) -> float:
+    """In the generator notation, as ``switch`` and for the same reason."""
+
+    async def body(n: int) -> float:
+        lock, done = tonio.sync.Lock(), Barrier(tasks + 1)
+        tonio.spawn.without_tracking(*[take_turns(lock, n // tasks, done) for _ in range(tasks)])
+        began = clock()
+        await done.wait()
+        return clock() - began
+
+    return await per_op(body)
+
+
+def take_turns(lock: tonio.sync.Lock, times: int, done: Barrier) -> Generator[Any]:
+    for _ in range(times):
+        with (yield lock()):
+            yield
+    done.ack()
+
+
 def cpu(tasks: int, loops: int) -> float:
     """How much faster tasks that only compute are on two threads than on one.
 
@@ -342,6 +375,8 @@ ROWS = (
     sleepers,
     sieve,
     fanin,
+    mutex,
+    contended,
     cpu,
     burn_all,
     ticker,

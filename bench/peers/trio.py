@@ -299,6 +299,36 @@ async def doze(milliseconds: int) -> None:
     time.sleep(milliseconds / 1000)
 
 
+async def mutex() -> float:
+    async def body(n: int) -> float:
+        mutex = trio.Lock()
+        began = clock()
+        for _ in range(n):
+            async with mutex:
+                pass
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def contended(tasks: int) -> float:
+    async def body(n: int) -> float:
+        lock = trio.Lock()
+        async with trio.open_nursery() as nursery:
+            for _ in range(tasks):
+                nursery.start_soon(take_turns, lock, n // tasks)
+            began = clock()
+        return clock() - began
+
+    return await per_op(body)
+
+
+async def take_turns(lock: trio.Lock, times: int) -> None:
+    for _ in range(times):
+        async with lock:
+            await checkpoint()
+
+
 ROWS = (
     hello,
     switch,
@@ -314,6 +344,8 @@ ROWS = (
     fanin,
     ticker,
     sleeps,
+    mutex,
+    contended,
 )
 
 if __name__ == "__main__":

@@ -218,7 +218,8 @@ def test_waitgroup_storm(play: Play) -> None:
             assert sorted(ended) == list(range(100))
             for g in waiters:
                 await g
-        assert gopark.num_goroutine() == 1
+        while gopark.num_goroutine() > 1:  # each is done a moment before it has ended
+            await gosched()
 
     play(main)
 

@@ -1,6 +1,7 @@
 """Mistakes that the type checker finds: strict mypy complains of an ignore that hides nothing."""
 
 from gopark import Chan, G, go, run, select, sleep
+from gopark.sync import Cond, Mutex, RWMutex, Semaphore, WaitGroup
 
 
 async def double(n: int) -> int:
@@ -36,6 +37,17 @@ async def goroutines() -> None:
     g = go(double(21))
     g.id = 7  # type: ignore[misc]
     print(g + 1)  # type: ignore[operator]
+
+
+async def locks(mu: Mutex) -> None:
+    with mu:  # type: ignore[attr-defined]
+        pass
+    async with mu.lock():  # type: ignore[attr-defined]
+        pass
+    mu.lock(1)  # type: ignore[call-arg]
+    Semaphore("10")  # type: ignore[arg-type]
+    Cond(RWMutex())  # type: ignore[arg-type]
+    WaitGroup().go(double, "21")  # type: ignore[call-overload]
 
 
 async def others(numbers: Chan[int]) -> None:

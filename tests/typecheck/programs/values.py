@@ -7,6 +7,7 @@ from typing import Any, NoReturn, assert_type
 
 import gopark
 from gopark import Chan, G, go, gosched, run, select, sleep
+from gopark.sync import Cond, Mutex, Once, RWMutex, Semaphore, WaitGroup
 from gopark.time import Ticker, Timer, after, after_func
 
 
@@ -91,6 +92,32 @@ async def timers() -> None:
     assert_type(after_func(0.1, double, 21), Timer)
     async for time in Ticker(0.1).c:
         assert_type(time, float)
+
+
+async def locks() -> None:
+    mu, rw, wg = Mutex(), RWMutex(), WaitGroup()
+    async with mu as nothing:
+        assert_type(nothing, None)
+    assert_type(await mu.lock(), None)
+    assert_type(mu.unlock(), None)
+    assert_type(mu.try_lock(), bool)
+    assert_type(go(mu.lock()), G[None])
+    assert_type(gopark.block_on(mu.lock()), None)
+    async with rw, rw.reader():
+        assert_type(rw.try_rlock(), bool)
+    async with Semaphore(2) as nothing:
+        assert_type(nothing, None)
+    assert_type(Semaphore(2).available, int)
+    assert_type(wg.go(double, 21), G[int])
+    assert_type(wg.go(double(21), name="doubler"), G[int])
+    assert_type(wg.go(length, "four", strip=True), G[int])
+    assert_type(await wg.wait(), None)
+    async with Cond(mu) as nothing:
+        assert_type(nothing, None)
+    assert_type(await Cond().wait(), None)
+    assert_type(await Cond().wait_for(lambda: [Job()]), list[Job])
+    assert_type(await Once().do(double, 21), int)
+    assert_type(await Once().do(length, "four"), int)
 
 
 def leave() -> NoReturn:

@@ -41,6 +41,7 @@ class Row:
 
 HUNDRED_THOUSAND = (100_000,)
 MILLION = (1_000_000,)
+STRUCTURED = ("go", "gopark", "asyncio", "uvloop", "trio", "gevent")  # TonIO: other notions
 THREADED = ("go", "gopark", "tonio")
 
 ROWS = (
@@ -153,6 +154,24 @@ ROWS = (
         procs=2,
         tables=(FREE,),
         peers=THREADED,
+    ),
+    Row(
+        "group",
+        "task group of 10,000",
+        "ns",
+        "group",
+        (10_000,),
+        "open it, start that many in it that end at once, and leave it: the time of one",
+        peers=STRUCTURED,
+    ),
+    Row(
+        "timeout",
+        "timeout around a ready operation",
+        "ns",
+        "timeout",
+        (),
+        "a limit of 1 s around giving way once: set it and take it back",
+        peers=STRUCTURED,
     ),
     Row(
         "sieve",

@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -30,6 +31,8 @@ var rows = map[string]func(numbers []int) float64{
 	"fanin":        fanin,
 	"mutex":        mutex,
 	"contended":    contended,
+	"group":        group,
+	"timeout":      timeout,
 	"cpu":          cpu,
 	"sleeps":       sleeps,
 }
@@ -350,6 +353,37 @@ func contended(numbers []int) float64 {
 		}
 		start := time.Now()
 		wait.Wait()
+		return time.Since(start)
+	})
+}
+
+// group: start tasks goroutines, and wait until all have ended.
+func group(numbers []int) float64 {
+	fill(numbers[0])
+	start := time.Now()
+	for range 5 {
+		fill(numbers[0])
+	}
+	return float64(time.Since(start).Nanoseconds()) / float64(5*numbers[0])
+}
+
+func fill(tasks int) {
+	var wait sync.WaitGroup
+	for range tasks {
+		wait.Go(func() {})
+	}
+	wait.Wait()
+}
+
+// timeout: a limit of one second around giving way once.
+func timeout([]int) float64 {
+	return perOp(func(n int) time.Duration {
+		start := time.Now()
+		for range n {
+			_, cancel := context.WithTimeout(context.Background(), time.Second)
+			runtime.Gosched()
+			cancel()
+		}
 		return time.Since(start)
 	})
 }

@@ -311,6 +311,31 @@ async def take_turns(lock: asyncio.Lock, times: int) -> None:
             await asyncio.sleep(0)
 
 
+async def group(tasks: int) -> float:
+    await fill(tasks)
+    began = clock()
+    for _ in range(5):
+        await fill(tasks)
+    return 1e9 * (clock() - began) / (5 * tasks)
+
+
+async def fill(tasks: int) -> None:
+    async with asyncio.TaskGroup() as tg:
+        for _ in range(tasks):
+            tg.create_task(finish())
+
+
+async def timeout() -> float:
+    async def body(n: int) -> float:
+        began = clock()
+        for _ in range(n):
+            async with asyncio.timeout(1):
+                await asyncio.sleep(0)
+        return clock() - began
+
+    return await per_op(body)
+
+
 ROWS = (
     hello,
     switch,
@@ -328,6 +353,8 @@ ROWS = (
     sleeps,
     mutex,
     contended,
+    group,
+    timeout,
 )
 
 if __name__ == "__main__":

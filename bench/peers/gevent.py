@@ -9,6 +9,7 @@ import time
 from itertools import count
 
 import gevent
+import gevent.pool
 from gevent import monkey
 from gevent.event import Event
 from gevent.lock import Semaphore
@@ -294,6 +295,32 @@ def take_turns(mutex: Semaphore, times: int) -> None:
             gevent.sleep(0)
 
 
+def group(tasks: int) -> float:
+    fill(tasks)
+    began = clock()
+    for _ in range(5):
+        fill(tasks)
+    return 1e9 * (clock() - began) / (5 * tasks)
+
+
+def fill(tasks: int) -> None:
+    group = gevent.pool.Group()
+    for _ in range(tasks):
+        group.spawn(finish)
+    group.join()
+
+
+def timeout() -> float:
+    def body(n: int) -> float:
+        began = clock()
+        for _ in range(n):
+            with gevent.Timeout(1):
+                gevent.sleep(0)
+        return clock() - began
+
+    return per_op_plain(body)
+
+
 ROWS = (
     hello,
     switch,
@@ -311,6 +338,8 @@ ROWS = (
     sleeps,
     mutex,
     contended,
+    group,
+    timeout,
 )
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from itertools import count
 
-from gopark import Chan, go, gosched, run, select, sleep
+import gopark
+from gopark import Chan, TaskGroup, go, gosched, run, select, sleep
 from gopark.sync import Mutex
 from peers.freeze import Lateness, occupy
 from peers.measure import PROCS, Parked, Sleepers, burn, clock, main, per_op
@@ -306,6 +307,31 @@ async def doze(milliseconds: int) -> None:
     time.sleep(milliseconds / 1000)
 
 
+async def group(tasks: int) -> float:
+    await fill(tasks)
+    began = clock()
+    for _ in range(5):
+        await fill(tasks)
+    return 1e9 * (clock() - began) / (5 * tasks)
+
+
+async def fill(tasks: int) -> None:
+    async with TaskGroup() as tg:
+        for _ in range(tasks):
+            await tg.go(finish())
+
+
+async def timeout() -> float:
+    async def body(n: int) -> float:
+        began = clock()
+        for _ in range(n):
+            with gopark.timeout(1):
+                await gosched()
+        return clock() - began
+
+    return await per_op(body)
+
+
 ROWS = (
     hello,
     switch,
@@ -321,6 +347,8 @@ ROWS = (
     fanin,
     mutex,
     contended,
+    group,
+    timeout,
     cpu,
     ticker,
     sleeps,

@@ -329,6 +329,31 @@ async def take_turns(lock: trio.Lock, times: int) -> None:
             await checkpoint()
 
 
+async def group(tasks: int) -> float:
+    await fill(tasks)
+    began = clock()
+    for _ in range(5):
+        await fill(tasks)
+    return 1e9 * (clock() - began) / (5 * tasks)
+
+
+async def fill(tasks: int) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(tasks):
+            nursery.start_soon(finish)
+
+
+async def timeout() -> float:
+    async def body(n: int) -> float:
+        began = clock()
+        for _ in range(n):
+            with trio.fail_after(1):
+                await checkpoint()
+        return clock() - began
+
+    return await per_op(body)
+
+
 ROWS = (
     hello,
     switch,
@@ -346,6 +371,8 @@ ROWS = (
     sleeps,
     mutex,
     contended,
+    group,
+    timeout,
 )
 
 if __name__ == "__main__":

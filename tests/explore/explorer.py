@@ -800,7 +800,8 @@ def _quiet() -> Iterator[None]:
     hook = sys.unraisablehook
 
     def unraisable(args: Any) -> None:
-        if not isinstance(args.exc_value, Abandon):
+        # A scenario's own assertion, in a goroutine, is the run's failure already.
+        if not isinstance(args.exc_value, (Abandon, AssertionError)):
             hook(args)
 
     enabled = gc.isenabled()

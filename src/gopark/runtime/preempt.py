@@ -53,6 +53,8 @@ def arm(ident):
 def _arm(ident, codes, anyway):
     """Arm `codes` for a thread, `anyway` or only if it has not come by."""
     before = ()
+    if not codes and not anyway:
+        return True  # later, then
     lock(_guard)
     try:
         done = bool(codes) and (anyway or ident in _wanted) and _open()
@@ -166,12 +168,17 @@ def _codes(ident):
         code = frame.f_code
         if code.co_filename.startswith(_HERE):
             break
-        if code not in found:
+        if code not in found and not _isfinalizer(code):
             found.append(code)
         if not _gil():
             break
         frame = frame.f_back
     return found
+
+
+def _isfinalizer(code):
+    """Does the interpreter call it where an exception, as `pause_` may raise, goes nowhere?"""
+    return code.co_name == "__del__" or code.co_filename.endswith(("weakref.py", "_weakrefset.py"))
 
 
 def _pause(code, *where):

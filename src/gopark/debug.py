@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import TextIO
 
 from .runtime import awaits, mgc, proc
@@ -49,19 +50,29 @@ def dump(file: TextIO | None = None) -> None:
     is shown.
     """
     file = sys.stderr if file is None else file
+    for _, _, text in _stacks():
+        print(text, file=file)
+
+
+def _stacks() -> Iterator[tuple[GoroutineReport | None, int | None, str]]:
+    """The stacks of all goroutines, and then of the threads that run none.
+
+    As (the goroutine's report, the identifier of the thread that runs it, text); of the
+    two only what there is.
+    """
     running = {g.id: ident for g, ident in proc.running_()}
     threads = _threads()
     for report in goroutines():
         ident = running.get(report.id) if report.status == "running" else None
         stack = threads.pop(ident, None) if ident else None
         if stack is None:
-            print(report, file=file, end="\n\n")
+            yield report, None, f"{report}\n"
         else:
-            print(
-                f"{report.head}{stack}  {created_by_line(report.created_by)}", file=file, end="\n\n"
-            )
+            text = f"{report.head}{stack}  {created_by_line(report.created_by)}\n"
+            yield report, ident, text
     for ident, stack in threads.items():
-        print(f"thread {ident:#x}, which runs no goroutine:\n{stack}", file=file)
+        if "<no Python frame>" not in stack:  # as of the runtime's own that sleep
+            yield None, ident, f"thread {ident:#x}, which runs no goroutine:\n{stack}"
 
 
 def _threads() -> dict[int, str]:

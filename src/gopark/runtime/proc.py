@@ -2346,6 +2346,6 @@ def abort_(exc: object):
 def ended_():
     """Why the program is over, as ``(STOP_*, value)``; (0, None) if it is not."""
     reason = aload(sched.stopping)
-    while reason in (STOP_DEADLOCK, STOP_EXIT) and sched.exitvalue is None:
+    while reason in (STOP_DEADLOCK, STOP_EXIT) and sched.exitvalue is None and aload(sched.running):
         usleep_detached(10)  # endprogram is about to store it
     return reason, sched.exitvalue

@@ -31,6 +31,7 @@ CORE = (
     "mutex",
     "sync",
     "sysmon",
+    "fork",
     "mgc",
     "export_test",
 )

@@ -66,7 +66,7 @@ def _from_a_thread(awaitable: Awaitable[T], timeout: float | None) -> T:
         close = getattr(awaitable, "close", None)
         if close is not None:
             close()
-        raise RuntimeError("block_on() needs a running program: gopark.run(main) starts one")
+        raise proc.noprogram("block_on() needs a running program: gopark.run(main) starts one")
     done = threading.Event()
     outcome: list[Any] = []
 

@@ -177,7 +177,7 @@ def current() -> G[Any]:
     """The running goroutine.  Raises RuntimeError outside of one."""
     g = proc.current_()
     if g is None:
-        raise RuntimeError("no goroutine is running here: gopark.run(main) starts a program")
+        raise proc.noprogram("no goroutine is running here: gopark.run(main) starts a program")
     return g
 
 

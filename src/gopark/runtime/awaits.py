@@ -8,7 +8,9 @@ fails.  The core reaches it through ``runtime2.hooks``, and knows no module abov
 
 from __future__ import annotations
 
+import atexit
 import inspect
+import os
 import sys
 import threading
 import traceback
@@ -16,7 +18,7 @@ import types
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
 
-from . import errors, proc, sema
+from . import errors, fork, proc, sema
 from .runtime2 import G, hooks
 
 PARK = proc.PARK
@@ -315,6 +317,54 @@ def nothread(exc: BaseException) -> None:
     )
 
 
+# -- in a forked child --------------------------------------------------------
+
+
+def _after_fork() -> None:
+    """Nothing is left of the parent's program, and its goroutines are the parent's business."""
+    global _asyncgens_lock
+    _asyncgens_lock = threading.RLock()  # its holder may be gone
+    _asyncgens.clear()
+    _orphans.clear()
+    for failure in _panics:
+        failure.take()
+    _panics.clear()
+    if fork.afterfork():
+        sys.set_asyncgen_hooks(None, None)
+
+
+def endchild(end: BaseException) -> None:
+    """A goroutine of the parent has ended in the child, on a thread that did not call `run`.
+
+    That is the child's only thread, so the process ends: as an exception would end it
+    that nobody catches, but without the interpreter's finalization, which crashes on
+    such a thread.  (multiprocessing ends its processes in the same way.)
+    """
+    code = 1
+    try:
+        code = exitcode(end)
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def exitcode(end: BaseException) -> int:
+    """The exit code of a process that `end` ends; says on stderr what there is to say."""
+    if not isinstance(end, SystemExit):
+        sys.excepthook(type(end), end, end.__traceback__)
+        return 1
+    if end.code is None or isinstance(end.code, int):
+        return (end.code or 0) & 255
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 errors._on_panic[:] = [panic]
 hooks.setdefault("startsysmon", breathe)  # uncompiled there is no sysmon
 hooks.setdefault("stopsysmon", breathe)
@@ -325,6 +375,7 @@ hooks.update(
     breathe=breathe,
     close=close,
     counted=counted,
+    endchild=endchild,
     explain=explain,
     foreign=foreign,
     frames=frames,

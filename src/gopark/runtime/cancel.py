@@ -39,6 +39,7 @@ if cython.compiled:
         enter,
         leave,
         newproc1,
+        noprogram,
         ready,
         runqput,
         thisg,
@@ -77,6 +78,7 @@ else:
         enter,
         leave,
         newproc1,
+        noprogram,
         ready,
         runqput,
         thisg,
@@ -341,7 +343,7 @@ def goin(stack, name, within: Scope, group):
     root.group = group
     m: M = enter()
     if m is None:
-        raise RuntimeError("a task group starts goroutines only in a goroutine")
+        raise noprogram("a task group starts goroutines only in a goroutine")
     try:
         gp: G = newproc1(m, stack, name, None)
     except BaseException:

@@ -34,6 +34,7 @@ if cython.compiled:
         leaf,
         leave,
         mustwait,
+        noprogram,
         preempted,
         refuse,
         thism,
@@ -62,6 +63,7 @@ else:
         leaf,
         leave,
         mustwait,
+        noprogram,
         preempted,
         refuse,
         thism,
@@ -426,9 +428,19 @@ def channext(c: hchan):
     return yielding(m, value)
 
 
+@cython.cfunc
+@cython.inline
+def resumed() -> G:
+    """The goroutine whose wait is over; a signal handler may have forked since."""
+    m: M = thism()
+    if m is None:
+        raise noprogram("a receive was resumed outside of its goroutine")
+    return gptr(m.curg)
+
+
 def received():
     """What a receive that waited was given."""
-    gp: G = gptr(thism().curg)
+    gp: G = resumed()
     value = gp.elem
     gp.elem = None
     if not gp.success:
@@ -437,14 +449,14 @@ def received():
 
 
 def received_ok():
-    gp: G = gptr(thism().curg)
+    gp: G = resumed()
     value = gp.elem
     gp.elem = None
     return value, gp.success != 0
 
 
 def receivednext():
-    gp: G = gptr(thism().curg)
+    gp: G = resumed()
     value = gp.elem
     gp.elem = None
     if not gp.success:

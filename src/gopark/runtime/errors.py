@@ -5,6 +5,7 @@ Plain Python on purpose: nothing here is on a path that must be fast.
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 import weakref
@@ -217,3 +218,15 @@ def untaken() -> list[Failure]:
         refs = list(_failures.values())
     found = [failure for r in refs if (failure := r()) is not None and not failure.taken]
     return sorted(found, key=lambda f: f.id)
+
+
+def _after_fork() -> None:
+    """In a child: what failed in the parent is the parent's business."""
+    global _guard
+    _guard = threading.RLock()  # its holder may be gone
+    for failure in untaken():
+        failure.take()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -21,6 +21,7 @@ This module is compiled for its sake: no bytecode runs under it, so no signal
 handler does, which might want a P in its turn.  What may die is handed out of it.
 """
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -30,10 +31,10 @@ import cython
 from . import proc
 
 if cython.compiled:
-    from cython.cimports.gopark.runtime.seam import lock, unlock
+    from cython.cimports.gopark.runtime.seam import lock, lockinit, unlock
 else:
     from . import seam
-    from .seam import lock, unlock
+    from .seam import lock, lockinit, unlock
 
     _guard = seam.Mutex("preempt.guard")
 
@@ -128,6 +129,20 @@ def close():
         _monitoring.register_callback(_tool, event, None)
     _monitoring.free_tool_id(_tool)
     _tool = None
+
+
+def _after_fork():
+    """In a child: the threads are gone that anything was armed for."""
+    lockinit(_guard)  # its holder may be gone, half-way
+    for code in {*_armed, *(code for codes in _wanted.values() for code in codes)}:
+        _monitoring.set_local_events(_tool, code, 0)
+    _armed.clear()
+    _wanted.clear()
+    close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open():

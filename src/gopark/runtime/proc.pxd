@@ -23,6 +23,8 @@ cdef bint gopark(M m, G gp, int32_t reason) noexcept
 cdef void goready(M m, G gp, bint next) noexcept
 cdef void ready(M m, G gp, bint next) noexcept
 cdef object preempted(M m, object value)
+cpdef object noprogram(object otherwise)
+cdef bint orphan(object end)
 cdef object refuse(G gp)
 cdef object cancelerror(G gp)
 cdef bint callback(G gp) noexcept

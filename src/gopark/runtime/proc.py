@@ -241,7 +241,7 @@ def thisg(m):
     gp: G = gptr(m.curg) if m is not None else None
     if gp is None:
         leave(m)
-        raise RuntimeError(
+        raise noprogram(
             "this operation waits, and only a goroutine can wait: start the program with "
             "gopark.run(main), and call it in main or in a goroutine that go() made"
         )
@@ -430,7 +430,7 @@ class ParkLeaf:
     def __next__(self):
         p = tlsget()  # no references: this runs twice for every wait
         if p == ref(None) or cython.cast(M, p).curg == ref(None):
-            raise RuntimeError("a wait of gopark was awaited outside of a goroutine")
+            raise noprogram("a wait of gopark was awaited outside of a goroutine")
         s: int32_t = aload(cython.cast(G, cython.cast(M, p).curg).parkstate)
         if s == PS_PARKING or s == PS_GOSCHED:
             return None
@@ -492,7 +492,7 @@ def newproc(m, stack, name, context):
 def newproc1(m, stack, name, context):
     """Make a goroutine, in no queue yet."""
     if sched.closing or not aload(sched.running):
-        raise RuntimeError("go() was called, but the gopark program is over: main has returned")
+        raise noprogram("go() was called, but the gopark program is over: main has returned")
     limit: int64_t = aload64(sched.maxgoroutines)
     if limit and aadd64(sched.ngoroutines, 1) > limit:
         aadd64(sched.ngoroutines, -1)
@@ -581,6 +581,8 @@ def mstart(m: M):
     m.nextp = None
     acquirep(m, pp)
     scheduleloop(m)
+    if m.forked is not None:
+        hooks["endchild"](m.forked)
     if m.p is not None and m.dying:
         handoffp(releasep(m))
     mexit(m)
@@ -850,6 +852,8 @@ def stopped(m, gp, how):
     m.p = None
     m.curg = ref(None)
     m.lockedg = ref(None)
+    if m.forked is not None and how == GO_RAISED:
+        m.forked = gp.elem
     if how == GO_YIELDED or how == GO_FOREIGN or m.epoch != sched.epoch:
         return
     die(gp)  # it may be in a run queue: closeall buries it, when nobody looks there any more
@@ -1735,16 +1739,23 @@ def rt_run(stack: list, procs, maxgoroutines, maxthreads, seed):
             "a gopark program is already running in this process, on another thread: there is "
             "one runtime per process, as in Go"
         )
+    sched.child = False
     m: M = schedinit(procs, maxgoroutines, seed)
     sched.maxthreads = maxthreads
     try:
         return runmain(m, stack)
+    except ProgramOver:
+        if m.forked is None:
+            raise
+        noteclose(m.park)
+        return STOP_EXIT, m.forked, None, False, None, []
     finally:
-        tlsset(ref(None))
-        sched.maing = None
-        sched.exitvalue = None
-        sched.m0 = None
-        astore(sched.running, 0)
+        if m.forked is None:
+            tlsset(ref(None))
+            sched.maing = None
+            sched.exitvalue = None
+            sched.m0 = None
+            astore(sched.running, 0)
 
 
 @cython.cfunc
@@ -1804,7 +1815,7 @@ def runmain(m: M, stack: list) -> object:
     restore = hooks["mstart"]()
     runqput(m.p, g, True)  # and no wakep: main begins on the caller's thread
     hooks["startsysmon"]()
-    scheduleloop(m)
+    m0loop(m)
     hooks["stopsysmon"]()  # before the Ps are collected
     stuck = stopothers(m)
     result = g.elem if g.done() else None
@@ -1828,6 +1839,14 @@ def runmain(m: M, stack: list) -> object:
 
 
 @cython.cfunc
+def m0loop(m: M) -> object:
+    """m0's rounds of the scheduler.  What comes after them is the parent's, not a child's."""
+    scheduleloop(m)
+    if m.forked is not None:
+        raise ProgramOver
+
+
+@cython.cfunc
 def shutdown(m: M, stack) -> object:
     """Run one more coroutine as a program of its own: it closes the async generators."""
     sched.closing = False
@@ -1836,7 +1855,7 @@ def shutdown(m: M, stack) -> object:
     astore64(sched.maxgoroutines, 0)
     sched.maing = newproc1(m, stack, "close async generators", None)
     runqput(m.p, sched.maing, True)
-    scheduleloop(m)
+    m0loop(m)
     closeall(m, stopothers(m))
 
 
@@ -2108,7 +2127,7 @@ def gomaxprocs_(n: int32_t):
     """Set the number of Ps if n > 0; the number before (Go: ``GOMAXPROCS``)."""
     m: M = enter()
     if m is None and n > 0:
-        raise RuntimeError("gomaxprocs(n) can be called only in a goroutine")
+        raise noprogram("gomaxprocs(n) can be called only in a goroutine")
     old: int32_t = sched.gomaxprocs
     try:
         if n > 0 and n != old:
@@ -2145,6 +2164,8 @@ def parkm_():
     False: it has begun no wait.
     """
     m: M = enter()
+    if m is None:
+        raise noprogram("block_on() waits, and its goroutine is gone")
     gp: G = gptr(m.curg)
     s: int32_t = aload(gp.parkstate)
     if s == PS_NONE or s == PS_READY or s == PS_CANCELLED:
@@ -2349,3 +2370,34 @@ def ended_():
     while reason in (STOP_DEADLOCK, STOP_EXIT) and sched.exitvalue is None and aload(sched.running):
         usleep_detached(10)  # endprogram is about to store it
     return reason, sched.exitvalue
+
+
+# -- after a fork (see fork.py) -----------------------------------------------
+
+
+def noprogram(otherwise):
+    """The error for what needs a program, where none runs."""
+    if sched.child:
+        return RuntimeError(
+            "this process was forked from a running gopark program: the child has no runtime; "
+            "start one with gopark.run"
+        )
+    return RuntimeError(otherwise)
+
+
+def orphan(end):
+    """In the child: this thread is no M of a program any more.  Was it one?
+
+    Its goroutine runs on, as plain code.  When that comes back to the scheduler,
+    or what was under way in the runtime does, it finds itself without a P, and of
+    an earlier epoch; the thread then leaves the scheduler, and ends with `end`.
+    """
+    m: M = curm()
+    if m is None:
+        return False
+    m.forked = end
+    m.depth += 1 << 20  # no `leave` that is under way gives the P to user code
+    if m.p is not None:
+        astore(m.p.status, _Pidle)
+    tlsset(ref(None))
+    return True

@@ -229,6 +229,7 @@ cdef class M:
     cdef void *tstate         # [const once started] its PyThreadState
     cdef int32_t epoch        # [const] of the program that it belongs to
     cdef long ident           # [const once started] its thread's identifier
+    cdef object forked        # [owner] None; in the child of a fork by its thread, how that ends
 
 cdef class Sched:
     cdef mutex lock
@@ -271,6 +272,7 @@ cdef class Sched:
     cdef bint closing         # [M0] main has returned, what is left is being closed
     cdef bint mainexited      # main called goexit
     cdef uint64_t seed        # [const] of every M's randomness
+    cdef bint child           # the process was forked from a program, and has begun none itself
 
 cdef Sched sched
 cdef object takecoro(G g)

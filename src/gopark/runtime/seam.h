@@ -16,6 +16,7 @@
 
 #include <Python.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -112,6 +113,9 @@ static inline void gopark_debug_unlock(mutex *m) {
 #endif
 #endif
 
+/* In a forked child: whoever held it is not there any more. */
+#define lockinit(m) ((void)((m) = (mutex){0}))
+
 /* ---- the note: sleep until woken, once ---------------------------------- */
 
 /* One thread sleeps, any thread wakes.  The wake-up is remembered (key), so it
@@ -166,6 +170,16 @@ static inline void gopark_noteclose(note *n) {
     if (n->fd > 0)
         close(n->fd);
     n->fd = 0;
+}
+/* In a forked child: an eventfd of its own in the place of the one that it shares
+ * with its parent.  A signal handler may have forked over the very sleep. */
+static inline void gopark_noterenew(note *n) {
+    int fd = n->fd > 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+    if (fd >= 0) {
+        dup3(fd, n->fd, O_CLOEXEC);
+        close(fd);
+    }
+    n->key = 0;
 }
 
 /* Sleep with signals: those that came before are seen to first, the others end
@@ -234,11 +248,16 @@ static int gopark_notewait(note *n, int64_t ns) {
 #define gopark_noteclear(n) gopark_noteinit(n)
 #define gopark_notesignals(n) ((void)(n))
 #define gopark_noteclose(n) ((void)(n))
+static inline void gopark_noterenew(note *n) {
+    n->ready = 0; /* another thread may have held the lock */
+    gopark_noteinit(n);
+}
 #endif
 
 #define noteclear(n) gopark_noteclear(&(n))
 #define notesignals(n) gopark_notesignals(&(n))
 #define noteclose(n) gopark_noteclose(&(n))
+#define noterenew(n) gopark_noterenew(&(n))
 #define notewakeup(n) gopark_notewakeup(&(n))
 #define notetsleep(n, ns) gopark_notetsleep(&(n), (ns))
 

@@ -37,10 +37,12 @@ cdef extern from "seam.h" nogil:
 
     void lock(mutex)
     void unlock(mutex)
+    void lockinit(mutex)
     void noteclear(note)
     void notewakeup(note)
     void notesignals(note)
     void noteclose(note)
+    void noterenew(note)
     int64_t nanotime()
     uint32_t cheaprand(uint64_t)
     void *this_tstate()

@@ -125,6 +125,11 @@ def unlock(m: Mutex) -> None:
     point("unlock", m)
 
 
+def lockinit(m: Mutex) -> None:
+    """In a forked child: whoever held it is not there any more."""
+    m.__init__(m.name)  # type: ignore[misc]
+
+
 def noteclear(n: Note) -> None:
     n.clear()
 
@@ -152,6 +157,11 @@ def setasyncexc(ident: int, exception: type[BaseException]) -> None:
     import ctypes
 
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(exception))
+
+
+def noterenew(n: Note) -> None:
+    """In a forked child: share nothing with the parent."""
+    n.__init__(n.name)  # type: ignore[misc]
 
 
 def checkinterrupt() -> None:

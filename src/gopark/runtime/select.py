@@ -39,6 +39,7 @@ if cython.compiled:
         goready,
         leave,
         mustwait,
+        noprogram,
         refuse,
         releaseSudog,
         thism,
@@ -81,6 +82,7 @@ else:
         goready,
         leave,
         mustwait,
+        noprogram,
         refuse,
         releaseSudog,
         thism,
@@ -184,6 +186,8 @@ def selectgo(cases: tuple, default, timeout):
 def selected():
     """The outcome of a select that waited."""
     m: M = enter()
+    if m is None:  # a signal handler has forked
+        raise noprogram("a select was resumed outside of its goroutine")
     gp: G = gptr(m.curg)
     elem = gp.elem
     gp.elem = None

@@ -23,6 +23,7 @@ if cython.compiled:
         leave,
         mustwait,
         newproc,
+        noprogram,
         refuse,
         thism,
         wakeNetPoller,
@@ -52,6 +53,7 @@ else:
         leave,
         mustwait,
         newproc,
+        noprogram,
         refuse,
         thism,
         wakeNetPoller,
@@ -199,7 +201,7 @@ def starttimer(self: rtTimer, seconds, periodic: cython.bint) -> object:
     ns: int64_t = durationns(seconds)
     m: M = enter()
     if m is None:
-        raise RuntimeError("timers can be started only in a goroutine, inside gopark.run(main)")
+        raise noprogram("timers can be started only in a goroutine, inside gopark.run(main)")
     when: int64_t = nanotime() + ns
     t: ArgTimer = self.t
     lock(t.lock)

@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 
 import gopark
-from gopark import Cancelled, CancelScope, Chan, GoCancelled, TaskGroup, go, gosched, run, sleep
+from gopark import (
+    Cancelled,
+    CancelScope,
+    Chan,
+    GoCancelled,
+    TaskGroup,
+    context,
+    go,
+    gosched,
+    run,
+    sleep,
+)
 
 PROCS = [1, 2, 8]
 
@@ -403,3 +414,71 @@ class TestRest:
             assert gopark.num_goroutine() == 1
 
         run(main, procs=n)
+
+
+class TestContext:
+    def test_its_end_cancels_the_group(self) -> None:
+        async def main() -> None:
+            ctx, cancel = context.with_cancel(context.background())
+            async with TaskGroup(ctx=ctx) as tg:
+                await tg.go(forever)
+                go(cancel)
+
+        with pytest.raises(context.Canceled):
+            run(main)
+
+    def test_its_deadline(self) -> None:
+        async def main() -> None:
+            with context.with_timeout(context.background(), 0.001) as ctx:
+                async with TaskGroup(ctx=ctx):
+                    await forever()
+
+        with pytest.raises(context.DeadlineExceeded):
+            run(main)
+
+    def test_one_that_has_ended(self) -> None:
+        async def main() -> None:
+            ctx, cancel = context.with_cancel(context.background())
+            cancel()
+            async with TaskGroup(ctx=ctx):
+                await gosched()
+                raise AssertionError
+
+        with pytest.raises(context.Canceled):
+            run(main)
+
+    def test_the_groups_own_ends_with_a_failure(self) -> None:
+        async def main() -> list[object]:
+            seen: list[object] = []
+
+            async def watch(ctx: context.Context) -> None:
+                with CancelScope(shield=True):
+                    await ctx.done().recv_ok()  # type: ignore[union-attr]
+                seen.append(ctx.err())
+
+            try:
+                async with TaskGroup(ctx=context.background()) as tg:
+                    assert tg.ctx is not None
+                    await tg.go(watch, tg.ctx)
+                    await tg.go(fail(ValueError("v")))
+            except* ValueError:
+                seen.append("ValueError")
+            return seen
+
+        seen = run(main)
+        assert isinstance(seen[0], context.Canceled)
+        assert seen[1] == "ValueError"
+
+    def test_after_the_block_it_is_cancelled_and_the_outer_one_is_not(self) -> None:
+        async def main() -> None:
+            outer, cancel = context.with_cancel(context.background())
+            async with TaskGroup(ctx=outer) as tg:
+                pass
+            assert tg.ctx is not None
+            assert isinstance(tg.ctx.err(), context.Canceled)
+            assert outer.err() is None
+            cancel()
+            await gosched()
+            assert not tg.scope.cancel_called
+
+        run(main)

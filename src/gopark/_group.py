@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from . import context
 from ._cancel import CancelScope
 from ._chan import Chan
 from .runtime import awaits
@@ -29,18 +30,33 @@ class TaskGroup:
     Args:
         limit: how many of its goroutines may be alive at the same time.
         first_error: raise the first failure itself, and no group, as errgroup does.
+        ctx: a context; when it ends the group is cancelled, and the block raises
+            ``ctx.err()`` if that ended it (Go: ``errgroup.WithContext``).
 
     Attributes:
         scope: the `CancelScope` of the block and of all the group's goroutines.
+        ctx: with `ctx`, a context for the goroutines, derived from it: it is cancelled
+            by the first failure, and when the block is left.
     """
 
     # _lock guards _alive, _closed, _errors and _cancelled.  It is held for a few
     # instructions, never across a wait or a call of something else.
 
-    def __init__(self, limit: int | None = None, *, first_error: bool = False) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        *,
+        first_error: bool = False,
+        ctx: context.Context | None = None,
+    ) -> None:
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"a task group's limit must be an int of at least 1, not {limit!r}")
         self.scope = CancelScope()
+        self._outer = ctx
+        self.ctx: context.Context | None = None
+        self._cancel_ctx: Callable[[], object] | None = None
+        if ctx is not None:
+            self.ctx, self._cancel_ctx = context.with_cancel(ctx)
         self._first_error = first_error
         self._places: Chan[None] | None = None if limit is None else Chan(limit)
         self._ready: Chan[None] = Chan()  # closed when nobody is left
@@ -52,6 +68,10 @@ class TaskGroup:
     async def __aenter__(self) -> TaskGroup:
         self.scope.__enter__()
         self._alive = 1
+        if self._outer is not None:
+            if self._outer.err() is not None:
+                self.cancel()
+            self._forget = context.after_func(self._outer, self.cancel, "its context has ended")
         return self
 
     async def __aexit__(
@@ -64,10 +84,21 @@ class TaskGroup:
             await self._all_ended()
             await self._outcome()
         except BaseException as error:
-            if self.scope.__exit__(type(error), error, error.__traceback__):
-                return True
-            raise
-        return self.scope.__exit__(kind, exc, tb)
+            if not self._close(error):
+                raise
+        else:
+            return self._close(exc)
+        return True
+
+    def _close(self, error: BaseException | None) -> bool:
+        """Leave the scope with `error`.  True: that was the group's own cancellation."""
+        if self._cancel_ctx is not None:
+            self._forget()
+            self._cancel_ctx()
+        own = self.scope.__exit__(type(error) if error else None, error, None)
+        if own and self._outer is not None and (ended := self._outer.err()) is not None:
+            raise ended
+        return own
 
     async def _all_ended(self) -> None:
         while True:
@@ -180,6 +211,8 @@ class TaskGroup:
         else:
             with self._lock:
                 self._errors.append(error)
+        if self._cancel_ctx is not None:
+            self._cancel_ctx()
         self.scope.cancel("a goroutine of its group failed, or the group's block did")
 
     def _leave(self) -> None:

@@ -20,6 +20,7 @@ from gopark import (
     Chan,
     Deadlock,
     GoPanic,
+    TooManyGoroutines,
     WouldBlock,
     current,
     go,
@@ -381,6 +382,25 @@ def test_a_failure_in_after_func_is_a_panic() -> None:
     with pytest.raises(GoPanic) as info:
         run(main)
     assert isinstance(info.value.exception, ZeroDivisionError)
+
+
+@ALL_PROCS
+def test_a_timers_function_is_called_at_the_limit_of_goroutines(procs: int) -> None:
+    async def main() -> None:
+        c: Chan[int] = Chan(1)
+        leave: Chan[None] = Chan()
+        go(leave.recv_ok())
+        for n in range(3):
+            after_func(0, c.send_nowait, n)
+            assert await c.recv() == n
+        with pytest.raises(TooManyGoroutines):
+            go(gosched)
+        leave.close()
+        while num_goroutine() > 1:
+            await gosched()
+        await go(gosched)  # those that timers started are not counted for ever
+
+    run(main, procs=procs, max_goroutines=2)
 
 
 def test_a_stopped_after_func_is_not_called() -> None:

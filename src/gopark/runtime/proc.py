@@ -494,7 +494,8 @@ def newproc1(m, stack, name, context):
     if sched.closing or not aload(sched.running):
         raise noprogram("go() was called, but the gopark program is over: main has returned")
     limit: int64_t = aload64(sched.maxgoroutines)
-    if limit and aadd64(sched.ngoroutines, 1) > limit:
+    # A timer's function, which brings its context, has no caller who could be told.
+    if limit and aadd64(sched.ngoroutines, 1) > limit and context is None:
         aadd64(sched.ngoroutines, -1)
         raise TooManyGoroutines(
             f"{limit} goroutines are alive, and max_goroutines={limit}: wait for some to end "

@@ -427,6 +427,43 @@ class TestOtherThreads:
         for n in (1, 2):
             run(main, procs=n)
 
+    @pytest.mark.parametrize("n", [1, 2, 8])
+    @pytest.mark.parametrize("how", ["recv", "recv_ok", "for", "send", "select", "select send"])
+    def test_one_closes_what_goroutines_wait_on(self, how: str, n: int) -> None:
+        async def wait(c: Chan[int]) -> Any:
+            match how:
+                case "recv":
+                    return await c.recv()
+                case "recv_ok":
+                    return await c.recv_ok()
+                case "for":
+                    return [value async for value in c]
+                case "send":
+                    return await c.send(1)
+                case "select":
+                    return await select(None, c, timeout=1000)
+                case "select send":
+                    return await select((c, 1), Chan[int]())
+
+        ends = {"recv_ok": (None, False), "for": [], "select": (1, gopark.CLOSED)}
+
+        async def main() -> None:
+            c = Chan[int]()
+            gs = [go(wait(c)) for _ in range(20)]
+            while any(g.status != "waiting" for g in gs):
+                await gosched()
+            t = threading.Thread(target=c.close)
+            t.start()
+            for g in gs:
+                if how in ends:
+                    assert await g == ends[how]
+                else:
+                    with pytest.raises(gopark.ChanClosed):
+                        await g
+            t.join()
+
+        run(main, procs=n)
+
     def test_no_program_runs(self) -> None:
         with pytest.raises(RuntimeError, match=r"block_on\(\) needs a running program"):
             block_on(give(1))  # closed, so nothing warns that it was never awaited

@@ -964,6 +964,30 @@ def test_goroutines() -> None:
     run(main)
 
 
+def test_a_stack_leads_through_async_generators() -> None:
+    async def inner(c: Any) -> AsyncIterator[Any]:
+        async for value in c:
+            yield value
+
+    async def outer(c: Any) -> AsyncIterator[Any]:
+        async for value in inner(c):
+            yield value
+
+    async def consume(c: Any) -> None:
+        async for _ in outer(c):
+            pass
+
+    async def main() -> None:
+        c: Chan[int] = Chan()
+        g = go(consume(c))
+        await parked(g)
+        assert [frame.name for frame in g.stack()] == ["consume", "outer", "inner", "__anext__"]
+        c.close()
+        await g
+
+    run(main)
+
+
 def deep(n: int, then: Callable[[], None]) -> None:
     if n:
         deep(n - 1, then)

@@ -235,7 +235,8 @@ class _Program:
         self.item = item
         self.options = options
         self.phases = ["setup", "call", "teardown"]  # those that are not over
-        self.held: list[pytest.TestReport] = []  # not shown yet: they might still change
+        # Those that nothing was wrong with, so far: not shown yet.
+        self.held: list[tuple[pytest.CallInfo[Any], pytest.TestReport]] = []
         self.failed = False
         self.ended = False
         self.thread = threading.get_ident()
@@ -244,8 +245,12 @@ class _Program:
         self.runner: G[None] | None = None
         self.busy = False  # is there anything to do for the runner?
         self.seen = contextvars.copy_context()  # what the runner knows of main's variables
+        self.late: list[Awaitable[None]] = []  # what was to be done when the program was over
         self.why: BaseException | None = None  # the program is over
         self.told = False  # and one of the phases has said so
+        callspec = getattr(item, "callspec", None)
+        chosen = None if callspec is None else callspec.params.get("gopark_procs")
+        self.procs: int | None = chosen or (options.procs[0] if options.procs else None)
 
     # The phases of a test, as in pytest's own runtestprotocol.
 
@@ -254,26 +259,21 @@ class _Program:
         if not getattr(self.item, "_request", True):
             self.item._initrequest()  # it is run again
         _program = self
-        ending = _Watchdog.start_for(self)
         try:
             self._in_a_program(nextitem)
             self._after_it(nextitem)
         finally:
-            ending()
             _program = None
         self.item._request = False
         self.item.funcargs = None
-        for report in self.held:
+        for _, report in self.held:
             self.item.ihook.pytest_runtest_logreport(report=report)
 
     def _in_a_program(self, nextitem: pytest.Item | None) -> None:
-        procs = self.options.procs
-        callspec = getattr(self.item, "callspec", None)
-        if len(procs) > 1 and callspec is not None:
-            procs = (callspec.params["gopark_procs"],)
         last: list[pytest.CallInfo[Any]] = []  # reported only after the program's end
         try:
-            _run.run(self._main, nextitem, last, procs=procs[0] if procs else None)
+            with _Watchdog(self):
+                _run.run(self._main, nextitem, last, procs=self.procs)
         except (KeyboardInterrupt, pytest.exit.Exception):
             raise
         except BaseException as error:
@@ -282,16 +282,6 @@ class _Program:
             self.ended = True
         for call in last:
             self._report(call)
-
-    def _after_it(self, nextitem: pytest.Item | None) -> None:
-        """What is left of the test, if its program ended early, and what it failed of."""
-        while self.phases:
-            if self.phases[0] == "teardown":
-                self._report(self.context.run(self._phase, "teardown", nextitem))
-            else:
-                self._report(self._failure(self.phases[0]))
-        if self.why is not None and not self.told:
-            self._fail()
 
     def _main(self, nextitem: pytest.Item | None, last: list[pytest.CallInfo[Any]]) -> None:
         """The main goroutine: pytest, in plain code."""
@@ -314,6 +304,21 @@ class _Program:
                 self.why = _failed(str(error))
         self.jobs.close()
 
+    def _after_it(self, nextitem: pytest.Item | None) -> None:
+        """What is left of the test, if its program ended early, and what it failed of."""
+        while self.phases:
+            if self.phases[0] == "teardown":
+                self._report(self.context.run(self._phase, "teardown", nextitem))
+            else:
+                self._report(self._failure(self.phases[0]))
+        for awaitable in self.late:
+            try:
+                self.wait(awaitable)
+            except Exception as error:
+                awaits.unraisable(error, f"while tearing down {self.item.name}", None)
+        if self.why is not None and not self.told:
+            self._fail()
+
     def _phase(self, phase: Any, nextitem: pytest.Item | None) -> pytest.CallInfo[Any]:
         item, session = self.item, self.item.session
         hook = getattr(item.ihook, f"pytest_runtest_{phase}")
@@ -332,15 +337,14 @@ class _Program:
         item, phase = self.item, call.when
         report = item.ihook.pytest_runtest_makereport(item=item, call=call)
         self.phases.remove(phase)
-        self.failed = self.failed or not report.passed
+        self.failed = self.failed or call.excinfo is not None
         if phase == "setup":
             if report.passed and item.config.getoption("setupshow", False):
                 show_test_item(item, add_space=not item.config.getoption("setuponly", False))
             if not report.passed or item.config.getoption("setuponly", False):
                 self.phases.remove("call")
-        # The program may fail yet, and then it is the call that has failed.
-        if (report.passed and phase != "setup") or self.held:
-            self.held.append(report)
+        if self.held or (phase != "setup" and call.excinfo is None):
+            self.held.append((call, report))
         else:
             item.ihook.pytest_runtest_logreport(report=report)
         if check_interactive_exception(call, report):
@@ -348,12 +352,12 @@ class _Program:
 
     def _fail(self) -> None:
         """The program failed: so has the test, if it seemed to have passed."""
-        for i, report in enumerate(self.held):
-            if report.when == "call" and report.passed:
+        for i, (was, _) in enumerate(self.held):
+            if was.when == "call" and was.excinfo is None:
                 call = self._failure("call")
-                call.start, call.stop, call.duration = report.start, report.stop, report.duration
-                made = self.item.ihook.pytest_runtest_makereport(item=self.item, call=call)
-                self.held[i] = made
+                call.start, call.stop, call.duration = was.start, was.stop, was.duration
+                report = self.item.ihook.pytest_runtest_makereport(item=self.item, call=call)
+                self.held[i] = (call, report)
 
     def _failure(self, phase: Any) -> pytest.CallInfo[Any]:
         return pytest.CallInfo.from_call(self._raise, when=phase)
@@ -368,15 +372,35 @@ class _Program:
         __tracebackhide__ = True
         here = contextvars.copy_context()
         job = _Job(awaitable, _changes(self.seen, here))
-        self.busy = True
-        try:
-            block_on(job.done_by(self.jobs))
-        except ProgramOver:
-            raise self.reason() from None
-        self.busy = False
+        if self.ended:
+            self._afterwards(job)
+        else:
+            self.busy = True
+            try:
+                block_on(job.done_by(self.jobs))
+            except ProgramOver:
+                raise self.reason() from None
+            self.busy = False
         _carry(_changes(here, job.context))
         self.seen = contextvars.copy_context()
         return job.outcome()  # type: ignore[no-any-return]
+
+    def _afterwards(self, job: _Job) -> None:
+        """Its program is over: this gets one of its own."""
+        __tracebackhide__ = True
+        try:
+            with _Watchdog(self):
+                _run.run(job.do(), procs=self.procs)
+        except (Deadlock, GoPanic, RuntimeWarning) as error:
+            raise _explained(error) from None
+
+    def second_half(self, awaitable: Awaitable[None]) -> None:
+        """The tear-down of a fixture, now or after the program's end."""
+        __tracebackhide__ = True
+        if self.over() and not self.ended:
+            self.late.append(awaitable)
+        else:
+            self.wait(awaitable)
 
     def over(self) -> bool:
         return self.ended or proc.ended_()[0] != 0
@@ -394,15 +418,15 @@ class _Program:
         return self.why
 
     def others(self, reports: Iterable[GoroutineReport]) -> tuple[GoroutineReport, ...]:
-        """Without main, which is pytest and waits for the others, and our part of the runner."""
-        runner = self.runner
+        """Without pytest and without our part of the runner, where these only wait."""
+        runner = 0 if self.runner is None else self.runner.id
         told = []
         for report in reports:
-            if runner is not None and report.id == runner.id:
-                inner = [frame for frame in report.stack if frame.filename != __file__]
+            inner = [frame for frame in report.stack if frame.filename != __file__]
+            if report.id == runner:
                 report.stack = traceback.StackSummary.from_list(inner)
                 report.created_by = None
-            if report.id != 1 and (runner is None or report.id != runner.id or self.busy):
+            if report.id != (1 if self.busy else runner):
                 told.append(report)
         return tuple(told)
 
@@ -411,8 +435,8 @@ class _Program:
         shown = [f"the test took longer than {seconds:g} seconds\n"]
         for report, thread, stack in debug._stacks():
             if report is not None and thread is None:
-                shown += [f"{told}\n" for told in self.others((report,))]
-            elif thread not in (threading.get_ident(), self.thread) or report is not None:
+                shown += [f"{told}\n" for told in self.others((report,)) if report.id != 1]
+            elif thread not in (threading.get_ident(), self.thread if self.busy else None):
                 shown.append(_without_pytest(stack))
         text = "\n".join(shown)
         proc.abort_(_failed(text))
@@ -441,28 +465,25 @@ def _explained(error: BaseException) -> BaseException:
 
 
 class _Watchdog(threading.Thread):
-    """The thread that keeps a test's timeout."""
+    """The thread that keeps a test's timeout, if it has one."""
 
-    def __init__(self, program: _Program, seconds: float) -> None:
+    def __init__(self, program: _Program) -> None:
         super().__init__(name="gopark timeout", daemon=True)
         self.program = program
-        self.seconds = seconds
+        self.seconds = program.options.timeout
         self.ended = threading.Event()
 
-    @classmethod
-    def start_for(cls, program: _Program) -> Callable[[], None]:
-        """Start one, if there is a timeout; what it returns ends it."""
-        if program.options.timeout is None:
-            return lambda: None
-        watchdog = cls(program, program.options.timeout)
-        watchdog.start()
-        return watchdog.end
+    def __enter__(self) -> None:
+        if self.seconds is not None:
+            self.start()
 
-    def end(self) -> None:
-        self.ended.set()
-        self.join()
+    def __exit__(self, *exc: object) -> None:
+        if self.seconds is not None:
+            self.ended.set()
+            self.join()
 
     def run(self) -> None:
+        assert self.seconds is not None
         proc.countthread_(1)  # it wakes no goroutine, so a deadlock is one in spite of it
         if not self.ended.wait(self.seconds):
             text = self.program.time_out(self.seconds)
@@ -622,9 +643,9 @@ def _plain(function: Any, program: _Program, request: pytest.FixtureRequest) -> 
             raise RuntimeError(
                 f"the async fixture {request.fixturename!r} yields nothing"
             ) from None
+        awaits.disown(fixture)  # its second half is ours to run, come what may
         yield value
-        if not program.over():  # or it has been closed, as all that was left
-            program.wait(_finish(fixture, request.fixturename))
+        program.second_half(_finish(fixture, request.fixturename))
 
     if inspect.isasyncgenfunction(function):
         return halves
@@ -641,10 +662,19 @@ def _phase() -> Generator[None, Any, Any]:
     __tracebackhide__ = True
     try:
         return (yield)
-    except ProgramOver:
-        if _program is None:
+    except BaseException as error:
+        if _program is None or error is _program.why or not _by_the_end(error):
             raise
-        raise _program.reason() from None
+        reason: Any = _program.reason()
+        reason.pytrace = True  # it was in plain code, and this says where
+        raise reason.with_traceback(error.__traceback__) from None
+
+
+def _by_the_end(error: BaseException | None) -> bool:
+    """Is it the program's end that raised here, or before this, on the way out?"""
+    while error is not None and not isinstance(error, ProgramOver):
+        error = error.__context__
+    return error is not None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,6 +9,7 @@ fails.  The core reaches it through ``runtime2.hooks``, and knows no module abov
 from __future__ import annotations
 
 import atexit
+import gc
 import inspect
 import os
 import sys
@@ -76,10 +77,22 @@ def frames(coro: Any) -> traceback.StackSummary:
                 )
                 break
         else:
-            break
+            coro = _asyncgen_of(coro)
+            continue
         if frame is not None:
             found.append((frame, frame.f_lineno))
     return traceback.StackSummary.extract(iter(found), lookup_lines=False)
+
+
+def _asyncgen_of(awaitable: Any) -> Any:
+    """The async generator that ``async for`` waits for a value of.
+
+    What it awaits has no attribute for that, but the collector knows.
+    """
+    if type(awaitable).__name__ not in ("async_generator_asend", "async_generator_athrow"):
+        return None
+    found = (o for o in gc.get_referents(awaitable) if isinstance(o, types.AsyncGeneratorType))
+    return next(found, None)
 
 
 def foreign(g: Any, coro: Any, yielded: Any) -> Any:
@@ -185,6 +198,13 @@ def _firstiter(agen: Any) -> None:
 def _forget(ref: Any) -> None:
     with _asyncgens_lock:
         _asyncgens.discard(ref)
+
+
+def disown(agen: Any) -> None:
+    """The program's end is not to close it."""
+    with _asyncgens_lock:
+        for ref in [ref for ref in _asyncgens if ref() is agen]:
+            _asyncgens.discard(ref)
 
 
 def _finalizer(agen: Any) -> None:

@@ -800,8 +800,9 @@ def _quiet() -> Iterator[None]:
     hook = sys.unraisablehook
 
     def unraisable(args: Any) -> None:
-        # A scenario's own assertion, in a goroutine, is the run's failure already.
-        if not isinstance(args.exc_value, (Abandon, AssertionError)):
+        # Of a program that fails twice the first failure is raised, and is enough here.
+        second = str(args.err_msg).startswith("Exception ignored in goroutine")
+        if not isinstance(args.exc_value, Abandon) and not second:
             hook(args)
 
     enabled = gc.isenabled()

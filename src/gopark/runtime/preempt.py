@@ -183,7 +183,7 @@ def _codes(ident):
         code = frame.f_code
         if code.co_filename.startswith(_HERE):
             break
-        if code not in found and not _isfinalizer(code):
+        if code not in found and not _isbookkeeping(code):
             found.append(code)
         if not _gil():
             break
@@ -191,9 +191,9 @@ def _codes(ident):
     return found
 
 
-def _isfinalizer(code):
-    """Does the interpreter call it where an exception, as `pause_` may raise, goes nowhere?"""
-    return code.co_name == "__del__" or code.co_filename.endswith(("weakref.py", "_weakrefset.py"))
+def _isbookkeeping(code):
+    """A callback of a weak reference: it is short, and what `pause_` may raise gets lost there."""
+    return code.co_filename.endswith(("weakref.py", "_weakrefset.py"))
 
 
 def _pause(code, *where):

@@ -13,7 +13,18 @@ from typing import Any
 import pytest
 
 import gopark
-from gopark import Deadlock, G, GoPanic, TooManyGoroutines, go, gosched, run, sleep
+from gopark import (
+    Cancelled,
+    Deadlock,
+    G,
+    GoCancelled,
+    GoPanic,
+    TooManyGoroutines,
+    go,
+    gosched,
+    run,
+    sleep,
+)
 from gopark.runtime.export_test import preempt
 from gopark.sync import Cond, Mutex, Once, RWMutex, Semaphore, WaitGroup
 
@@ -386,6 +397,200 @@ def test_it_can_be_subclassed(make: Callable[[], Any]) -> None:
     if kind in (Mutex, RWMutex):
         assert mine.try_lock()
         assert other.try_lock()
+
+
+# -- cancellation -------------------------------------------------------------
+
+
+async def cancelled(g: G[Any]) -> None:
+    """Cancel a goroutine, which was in a wait that did not happen."""
+    g.cancel()
+    with pytest.raises(GoCancelled):
+        await g
+
+
+@every_kind
+@ALL_PROCS
+def test_who_is_cancelled_leaves_the_queue_and_has_nothing(kind: str, procs: int) -> None:
+    async def main() -> None:
+        thing, wait, end = held(kind)
+        before = repr(thing)
+        gs = [await waiting(wait()) for _ in range(3)]
+        for i in (1, 0, 2):
+            await cancelled(gs[i])
+        assert repr(thing) == before
+        end()
+        await wait()  # nobody stands in between
+
+    run(main, procs=procs)
+
+
+@every_kind
+def test_whoever_waits_beside_one_who_is_cancelled_goes_on_waiting(kind: str) -> None:
+    async def main() -> None:
+        _, wait, end = held(kind)
+        first, second, third = [await waiting(wait()) for _ in range(3)]
+        await cancelled(first)
+        assert [second.status, third.status] == ["waiting", "waiting"]
+        end()
+        await second
+
+    run(main, procs=1)
+
+
+def test_a_writer_that_is_cancelled_lets_readers_go_on() -> None:
+    async def main() -> None:
+        rw = RWMutex()
+        await rw.rlock()
+        writers = [await waiting(rw.lock()) for _ in range(2)]
+        readers = [await waiting(rw.rlock()) for _ in range(3)]
+        await cancelled(writers[0])
+        assert {g.status for g in readers} == {"waiting"}  # held back by the other one
+        await cancelled(writers[1])
+        for g in readers:
+            await g
+        assert repr(rw) == "<RWMutex, 4 readers>"
+
+    run(main)
+
+
+def test_a_writer_that_is_cancelled_lets_nobody_beside_another() -> None:
+    async def main() -> None:
+        rw = RWMutex()
+        await rw.lock()
+        writer, reader = await waiting(rw.lock()), await waiting(rw.rlock())
+        await cancelled(writer)
+        assert reader.status == "waiting"
+        rw.unlock()
+        await reader
+
+    run(main)
+
+
+def test_a_big_waiter_that_is_cancelled_lets_small_ones_go_on() -> None:
+    async def main() -> None:
+        sem = Semaphore(10)
+        await sem.acquire(7)
+        big = await waiting(sem.acquire(5))
+        gs = [await waiting(sem.acquire(n)) for n in (2, 1, 1)]
+        await cancelled(big)
+        await gs[0]
+        await gs[1]
+        assert gs[2].status == "waiting"
+        assert sem.available == 0
+
+    run(main)
+
+
+def test_who_starves_and_is_cancelled_ends_starvation() -> None:
+    async def main() -> None:
+        mu = Mutex()
+        g = await barge(mu)
+        time.sleep(0.002)  # noqa: ASYNC251
+        mu.unlock()
+        if mu.try_lock():  # it has lost again: the next unlock would hand over
+            await until_waiting(g)
+            await cancelled(g)
+        else:
+            await g
+        mu.unlock()
+        assert not mu.locked()
+        async with mu:
+            pass
+
+    run(main, procs=1)
+
+
+@ALL_PROCS
+@pytest.mark.parametrize("contended", [False, True])
+def test_a_cancelled_wait_for_a_cond_has_its_mutex_again(procs: int, contended: bool) -> None:
+    async def main() -> None:
+        cond, log = Cond(), list[str]()
+
+        async def wait() -> None:
+            async with cond:
+                try:
+                    await cond.wait()
+                except Cancelled:
+                    log.append("cancelled")
+                    raise
+
+        g = await waiting(wait())
+        if contended:
+            async with cond:
+                g.cancel()
+                while g.wait_reason != "sync.Mutex.Lock":
+                    await gosched()
+                g.cancel()  # it cannot be called off from its way back
+                for _ in range(5):
+                    await gosched()
+                assert g.wait_reason == "sync.Mutex.Lock"
+                log.append("given back")
+        await cancelled(g)
+        assert log == ["given back"] * contended + ["cancelled"]
+        async with cond:
+            pass
+
+    run(main, procs=procs)
+
+
+def test_a_signal_that_came_before_the_cancellation_counts() -> None:
+    async def main() -> None:
+        cond, log = Cond(), list[int]()
+        gs = [await waiting(consume(cond, log, i)) for i in range(2)]
+        async with cond:
+            cond.signal()
+            gs[0].cancel()
+        await gs[0]
+        assert log == [0]
+        assert gs[1].status == "waiting"  # one signal, one waiter
+        cond.signal()
+        await gs[1]
+
+    run(main, procs=1)
+
+
+def test_once_is_not_done_by_one_who_is_cancelled() -> None:
+    async def main() -> None:
+        once = Once()
+        first = await waiting(once.do(sleep, 1000))
+        second = await waiting(once.do(lambda: 7))
+        third = await waiting(once.do(lambda: 8))
+        await cancelled(second)
+        assert not once.done
+        await cancelled(first)
+        assert await third == 8
+
+    run(main)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_waitgroup_counts_who_is_cancelled_as_done(begun: bool) -> None:
+    async def main() -> None:
+        wg = WaitGroup()
+        g = wg.go(sleep, 1000)
+        if begun:
+            await until_waiting(g)
+        g.cancel()
+        await wg.wait()
+        with pytest.raises(GoCancelled):
+            await g
+
+    run(main)
+
+
+def test_a_timeout_around_a_lock() -> None:
+    async def main() -> None:
+        mu = Mutex()
+        await mu.lock()
+        with pytest.raises(TimeoutError), gopark.timeout(0.01):
+            async with mu:
+                raise AssertionError("it is locked")
+        mu.unlock()
+        async with mu:
+            pass
+
+    run(main)
 
 
 # -- Mutex --------------------------------------------------------------------

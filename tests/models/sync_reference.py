@@ -40,14 +40,13 @@ class World:
             *(*self.waiting_writers, *self.acquirers),
         ]
 
-    def cancel(self, operation: Operation) -> bool:
-        """False for one that cannot be cancelled."""
+    def cancel(self, operation: Operation) -> None:
         if operation.woken is not None:
-            return False
+            return
         operation.outcome = CANCELLED
         if operation in self.sleepers:
             self.wake([operation])
-            return True
+            return
         for queue in (self.lockers, self.waiting_readers, self.waiting_writers, self.acquirers):
             if operation in queue:
                 queue.remove(operation)
@@ -55,7 +54,6 @@ class World:
         if not self.writing and not self.waiting_writers:
             self.admit_readers()
         self.admit()
-        return True
 
     # -- Mutex
 

@@ -118,24 +118,6 @@ def shrink_rings(slots: cython.int):
         raise AssertionError("shrink_rings: a ring is not empty")
 
 
-def interrupt(gp: G, exc) -> cython.bint:
-    """Take a parked goroutine out of what it waits for, and raise `exc` there.
-
-    False if it must not be cancelled now, or has been woken.  Nobody else may be about
-    to wake it.
-    """
-    m: M = proc.enter()
-    done: cython.bint = (
-        aload(gp.parkstate) == PS_PARKED and not gp.shield and sched.unwait[gp.waitreason](gp)
-    )
-    if done:
-        gp.elem = exc
-        gp.raises = True
-        proc.goready(m, gp, False)
-    proc.leave(m)
-    return done
-
-
 _MOST = cython.declare(cython.int, 1 << 20)
 
 

@@ -277,3 +277,142 @@ def test_finds_a_wait_that_unlocks_before_it_stands_in_line() -> None:
     lock = "    lock(c.guard)\n    if not gopark(m, gp, waitReasonSyncCondWait)"
     bug = (release, ""), (lock, release + lock)
     assert "asleep" in find(program(handed), "sync", *bug, **RANDOM).what
+
+
+# -- cancellation -------------------------------------------------------------
+
+
+def called_off(starving: int) -> Any:
+    """Two who wait for a Mutex are cancelled, while it is unlocked and another one comes."""
+
+    async def called_off(w: World) -> Callable[[], None]:
+        w.gopark.runtime.mutex._STARVING = starving
+        mu, inside, off = w.gopark.sync.Mutex(), Inside(w), w.cell()
+
+        async def work() -> None:
+            try:
+                async with mu:
+                    inside.write()
+            except w.gopark.Cancelled:
+                w.seam.aadd(off, 1)
+
+        await mu.lock()
+        gs = [w.go(work) for _ in range(3)]
+        await w.gopark.gosched()
+        gs[1].cancel()
+        mu.unlock()
+        gs[0].cancel()
+        await work()
+        for g in gs:
+            await g
+
+        def check() -> None:
+            assert inside.entered + off.v == 4
+            idle(mu)
+            assert (mu.state.v, mu.woken, mu.starving) == (0, False, False)
+
+        return check
+
+    return program(called_off)
+
+
+def test_a_mutex_survives_cancellation() -> None:
+    for starving in (10**12, -1):
+        explore(called_off(starving), preemptions=2, seconds=1.5)
+        explore(called_off(starving), preemptions=None, schedules=300)
+
+
+async def big_called_off(w: World) -> Callable[[], None]:
+    """Who holds back others is cancelled: these go on, though nothing is given back."""
+    sem, rw = w.gopark.sync.Semaphore(2), w.gopark.sync.RWMutex()
+
+    async def big() -> None:
+        try:
+            await sem.acquire(2)
+            sem.release(2)
+        except w.gopark.Cancelled:
+            pass
+
+    async def write() -> None:
+        try:
+            async with rw:
+                pass
+        except w.gopark.Cancelled:
+            pass
+
+    async def small() -> None:
+        async with sem, rw.reader():
+            pass
+
+    async with sem, rw.reader():
+        gs = [w.go(big), w.go(write), w.go(small)]
+        await w.gopark.gosched()
+        gs[0].cancel()
+        gs[1].cancel()
+        await gs[2]
+    await gs[0]
+    await gs[1]
+
+    def check() -> None:
+        assert (sem.free, rw.readers, rw.writing) == (2, 0, False)
+        for s in (sem, rw, rw.writers):
+            idle(s)
+
+    return check
+
+
+def test_others_go_on_when_the_first_is_cancelled() -> None:
+    explore(program(big_called_off), preemptions=2, seconds=1.5)
+    explore(program(big_called_off), preemptions=None, schedules=300)
+
+
+def test_finds_one_who_leaves_without_looking_behind() -> None:
+    bug = "        first = s.left()\n", "        pass\n"
+    assert "asleep" in find(program(big_called_off), "sema", bug, **RANDOM).what
+
+
+async def wait_called_off(w: World) -> Callable[[], None]:
+    """One of two who wait for a Cond is cancelled; two signals come, one by one."""
+    cond, inside, things = w.gopark.sync.Cond(), Inside(w), []
+    off, got = w.cell(), w.cell()
+
+    async def take() -> None:
+        try:
+            async with cond:
+                try:
+                    await cond.wait_for(lambda: things)
+                finally:
+                    inside.write()  # the Mutex is held, whatever happened
+                things.pop()
+                w.seam.aadd(got, 1)
+        except w.gopark.Cancelled:
+            w.seam.aadd(off, 1)
+
+    gs = [w.go(take), w.go(take)]
+    await w.gopark.gosched()
+    gs[0].cancel()
+    for _ in range(2):
+        async with cond:
+            inside.write()
+            things.append(1)
+            cond.signal()
+    for g in gs:
+        await g
+
+    def check() -> None:
+        assert (off.v, got.v) in ((0, 2), (1, 1))
+        idle(cond)
+        idle(cond.mu)
+        assert cond.mu.state.v == 0
+
+    return check
+
+
+def test_a_cond_survives_cancellation() -> None:
+    explore(program(wait_called_off), preemptions=2, seconds=1.5)
+    explore(program(wait_called_off), preemptions=None, schedules=300)
+
+
+def test_finds_a_way_back_into_the_mutex_that_can_be_called_off() -> None:
+    bug = "    gp.shield = shield\n", "    gp.shield = False\n"
+    find(program(wait_called_off), "mutex", bug, **RANDOM)

@@ -1,4 +1,4 @@
-"""The example programs: as processes, and `dupes` as a module too."""
+"""The example programs: as processes, and some as modules too."""
 
 import importlib.util
 import os
@@ -41,10 +41,19 @@ def run(example: Callable[..., list[str]]) -> Callable[..., subprocess.Completed
     return run
 
 
-@pytest.fixture(scope="session")
-def dupes() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("dupes", EXAMPLES / "dupes.py")
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["dupes"] = module  # its dataclasses look for it there
+    sys.modules[name] = module  # its dataclasses look for it there
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def dupes() -> ModuleType:
+    return load("dupes")
+
+
+@pytest.fixture(scope="session")
+def anyblock() -> ModuleType:
+    return load("anyblock")

@@ -17,16 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from threads import os_threads, wait_for_threads
 
 import gopark
 from gopark import Chan, go, gosched, run, select, sleep
 from gopark.runtime.export_test import check_sched, counts, procs
-
-
-def until(true: Callable[[], object]) -> None:
-    """Plain code that waits for what others do."""
-    while not true():
-        time.sleep(0.001)
 
 
 class Pipe:
@@ -382,6 +377,8 @@ class TestMs:
         run(main, procs=1)
 
     def test_the_idle_ones_retire(self) -> None:
+        known = dummies()
+
         async def main() -> None:
             barrier = threading.Barrier(20)
             for g in [go(barrier.wait) for _ in range(20)]:
@@ -392,7 +389,7 @@ class TestMs:
             while counts()["nm"] > 6:
                 assert time.monotonic() < deadline, counts()
                 await sleep(0.2)
-            assert sum(t.name.startswith("Dummy") for t in threading.enumerate()) <= 20
+            assert dummies() <= known + 20
             barrier = threading.Barrier(20)  # and it can grow again
             for g in [go(barrier.wait) for _ in range(20)]:
                 await g
@@ -400,7 +397,7 @@ class TestMs:
         run(main, procs=1)
 
     def test_their_threads_end_with_the_program(self) -> None:
-        before = threading_count()
+        before = os_threads()
 
         async def main() -> None:
             barrier = threading.Barrier(30)
@@ -409,7 +406,7 @@ class TestMs:
 
         for _ in range(5):
             run(main)
-        until(lambda: threading_count() <= before)
+        wait_for_threads(before)
 
     @pytest.mark.parametrize("n", [1, 2])
     def test_too_many(self, n: int) -> None:
@@ -444,15 +441,14 @@ class TestMs:
             run(gosched_and_give, 7, max_threads=value)
 
 
+def dummies() -> int:
+    """Threads that `threading` has met, and did not start."""
+    return sum(t.name.startswith("Dummy") for t in threading.enumerate())
+
+
 async def gosched_and_give(value: int) -> int:
     await gosched()
     return value
-
-
-def threading_count() -> int:
-    """The threads of this process, also those that Python does not know."""
-    tasks = Path("/proc/self/task")
-    return len(list(tasks.iterdir())) if tasks.exists() else threading.active_count()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")

@@ -1,6 +1,7 @@
 """Over a long time nothing grows: memory, threads, descriptors."""
 
 import gc
+import hashlib
 import os
 import sys
 import threading
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from threads import os_threads, wait_for_threads
 
 import gopark
 from gopark import Chan, Deadlock, GoPanic, go, gosched, run, select, sleep
@@ -56,7 +58,17 @@ def one_program(i: int, procs: int) -> None:
         go(fail())
         await c.recv()
 
-    match i % 5:
+    async def block() -> None:
+        barrier = threading.Barrier(6)
+        thread = threading.Thread(target=lambda: gopark.block_on(go(barrier.wait)))
+        thread.start()
+        g = go(lambda: gopark.block_on(go(barrier.wait)))
+        for blocker in [go(barrier.wait) for _ in range(4)]:
+            await blocker
+        await g
+        thread.join()
+
+    match i % 6:
         case 0:
             assert run(finish, procs=procs) == 10
         case 1:
@@ -70,14 +82,16 @@ def one_program(i: int, procs: int) -> None:
         case 4:
             with pytest.raises(GoPanic):
                 run(panic, procs=procs)
+        case 5:
+            run(block, procs=procs)
 
 
 @pytest.mark.parametrize("procs", [1, 2, 8])
 def test_many_programs_in_one_process(procs: int) -> None:
-    before = threading.active_count()
+    before = os_threads()
     for i in range(250):
         one_program(i, procs)
-    assert threading.active_count() == before
+    wait_for_threads(before)
     assert gopark.num_goroutine() == 0
 
 
@@ -136,6 +150,83 @@ def test_memory_is_flat(procs: int, soak: float) -> None:
         assert sum([await g for g in consumers]) > 1000
         print(f"{before >> 20} MB, at most {start >> 20} MB", file=sys.stderr)
         assert start < before + 20_000_000
+
+    run(main, procs=procs)
+
+
+class Blockers:
+    """Goroutines that block all at once, each with a descriptor of its own; none is left over."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.payload = os.urandom(20_000)
+
+    async def round(self) -> None:
+        """Needs more than 40 threads at once."""
+        all_in = threading.Barrier(41)
+        ends = os.pipe()
+        gs = [go(self.read_file, all_in, n) for n in range(20)]
+        gs += [go(self.hash(all_in)) for _ in range(10)]
+        gs += [go(self.wait_for_thread, all_in) for _ in range(5)]
+        gs += [go(self.wired(all_in)) for _ in range(5)]
+        gs += [go(self.write_pipe, all_in, ends[1]), go(self.read_pipe, ends[0])]
+        for g in gs:
+            await g
+
+    def read_file(self, all_in: threading.Barrier, n: int) -> None:
+        file = self.folder / str(n)
+        file.write_bytes(self.payload)
+        with file.open("rb") as stream:
+            all_in.wait()
+            assert stream.read() == self.payload
+
+    async def hash(self, all_in: threading.Barrier) -> None:
+        all_in.wait()
+        hashlib.sha256(self.payload * 10).digest()
+
+    def wait_for_thread(self, all_in: threading.Barrier) -> None:
+        thread = threading.Thread(target=gopark.block_on, args=(sleep(0.001),))
+        thread.start()
+        all_in.wait()
+        thread.join()
+
+    async def wired(self, all_in: threading.Barrier) -> None:
+        gopark.lock_os_thread()
+        all_in.wait()
+        await gosched()
+        gopark.unlock_os_thread()
+
+    def read_pipe(self, reader: int) -> None:
+        with open(reader, "rb") as stream:
+            assert stream.read() == self.payload
+
+    def write_pipe(self, all_in: threading.Barrier, writer: int) -> None:
+        with open(writer, "wb") as stream:
+            all_in.wait()
+            stream.write(self.payload)
+
+
+@linux
+@pytest.mark.parametrize("procs", [1, 4])
+def test_blockers_leave_nothing_behind(procs: int, soak: float, tmp_path: Path) -> None:
+    """Round for round the same threads, descriptors and memory."""
+
+    async def main() -> None:
+        blockers = Blockers(tmp_path)
+        until = time.monotonic() + soak
+        for _ in range(10):
+            await blockers.round()
+        fds, made, before = descriptors(), counts()["started"], resident()
+        rounds, most = 0, counts()["nm"]
+        while time.monotonic() < until or rounds < 10:
+            await blockers.round()
+            rounds += 1
+            most = max(most, counts()["nm"])
+        gc.collect()
+        print(f"{rounds} rounds, {most} Ms, {counts()['started'] - made} new", file=sys.stderr)
+        assert descriptors() == fds
+        assert most <= 41 + 2 * procs + 10
+        assert resident() < before + 20_000_000
 
     run(main, procs=procs)
 

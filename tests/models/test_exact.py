@@ -174,6 +174,8 @@ class Exact(RuleBasedStateMachine):
         ready = self.world.ready(operation)
         self.begin(operation, do)
         if ready:
+            if operation not in self.outcomes:  # on a busy machine it may have lost its P
+                self.program.do(lambda: self.program.settle(lambda: operation in self.outcomes))
             index, outcome = self.outcomes[operation]
             if outcome == RAISED:  # which of the sends on closed channels does not show
                 index = next(

@@ -201,9 +201,10 @@ def test_threads_are_started_on_demand() -> None:
         await go(nothing())
         return counts()["nm"]
 
+    before = threading.active_count()
     assert run(main, procs=8) >= 2
     assert run(main_alone, procs=8) == 1
-    assert threading.active_count() == 1
+    assert threading.active_count() <= before
 
 
 async def main_alone() -> int:

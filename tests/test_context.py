@@ -3,6 +3,8 @@
 What Go's own tests check is in tests/gotest/test_context.py.
 """
 
+from __future__ import annotations
+
 import contextvars
 import gc
 import math
@@ -117,6 +119,29 @@ class Own(Context):
 
     def value(self, key: object) -> Any:
         return "own" if key == "whose" else None
+
+
+class OwnAfterFunc(Own):
+    """One that calls functions itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[Callable[[], object]] = []
+        self.stopped = 0
+
+    def after_func(self, fn: Callable[[], object]) -> Callable[[], object]:
+        if self.error is not None:
+            fn()
+        self.calls.append(fn)
+        return self.stop
+
+    def stop(self) -> None:
+        self.stopped += 1
+
+    def end(self, error: Exception | None) -> None:
+        self.error = error
+        for fn in self.calls:
+            fn()
 
 
 # -- cancelling ---------------------------------------------------------------
@@ -290,6 +315,50 @@ def test_a_deep_tree_needs_no_recursion() -> None:
     assert type(ctx.err()) is Canceled
     assert children(top) == 0
     del ctx, top  # nor does its end
+
+
+def test_a_long_row_of_values_needs_no_recursion() -> None:
+    ctx, cancel = with_cancel(background())
+    for n in range(3000):
+        ctx = with_value(ctx, n, n)
+    assert ctx.deadline() is None
+    assert ctx.done() is not None
+    cancel()
+    assert type(ctx.err()) is Canceled
+
+
+class Meddled(list[Any]):
+    """The list of fates, with something that happens while one is added."""
+
+    def __init__(self, meddle: Callable[[Meddled], object]) -> None:
+        self.meddle = meddle
+
+    def append(self, fate: Any) -> None:
+        super().append(fate)
+        self.meddle(self)
+
+
+def test_the_error_is_seen_when_the_channel_is_closed_and_not_before() -> None:
+    seen = []
+    ctx, cancel = with_cancel(background())
+    done: Any = ctx.done()
+    done._fates = Meddled(lambda _fates: seen.append((done.closed, ctx.err(), ctx.cause())))
+    cancel()
+    assert seen == [(False, None, None)]
+    assert type(ctx.err()) is Canceled
+
+
+def test_of_two_who_cancel_at_once_one_says_why_to_all() -> None:
+    first, second = ValueError("first"), ValueError("second")
+    ctx, cancel = with_cancel_cause(background())
+    other, cancel_other = with_cancel_cause(background())
+    cancel_other(first)
+    child, _cancel = with_cancel(ctx)
+    done: Any = ctx.done()
+    theirs: Any = other.done()
+    done._fates = Meddled(lambda fates: fates.insert(0, theirs._fates[0]))
+    cancel(second)
+    assert [ctx.cause(), child.cause()] == [first, first]
 
 
 # -- deadlines ----------------------------------------------------------------
@@ -515,18 +584,6 @@ def test_who_waits_keeps_the_context_alive() -> None:
     run(main)
 
 
-def test_an_ended_context_holds_no_others() -> None:
-    top, _cancel_top = with_cancel(background())
-    child, cancel = with_cancel(top)
-    done = channel(child)
-    top_ref = weakref.ref(channel(top))
-    cancel()
-    del top, _cancel_top, child, cancel
-    assert done.closed
-    gc.collect()
-    assert top_ref() is None
-
-
 # -- after_func ---------------------------------------------------------------
 
 
@@ -587,19 +644,33 @@ def test_after_func_of_what_never_ends_can_be_stopped() -> None:
     assert stop() is False
 
 
-@pytest.mark.parametrize("how", ["parent", "deadline"])
+@pytest.mark.parametrize("how", ["parent", "deadline", "own", "own with after_func"])
 def test_after_func_is_called_though_nobody_holds_its_context(how: str) -> None:
     async def main() -> None:
         top, cancel = with_cancel(background())
         c: Chan[str] = Chan(1)
-        seconds = SOON if how == "deadline" else HOUR
-        after_func(with_value(with_timeout(top, seconds).ctx, "k", 1), c.send_nowait, "called")
+        own = {"own": Own(), "own with after_func": OwnAfterFunc()}.get(how)
+        ctx = with_timeout(top, SOON).ctx if how == "deadline" else with_cancel(own or top).ctx
+        after_func(with_value(ctx, "k", 1), c.send_nowait, "called")
+        del ctx
         gc.collect()
-        if how == "parent":
+        if own is not None:
+            own.end(Canceled())
+        elif how == "parent":
             cancel()
         assert await c.recv() == "called"
 
     run(main)
+
+
+def test_a_long_lived_context_keeps_nothing_of_functions_that_were_stopped() -> None:
+    parent, _cancel = with_cancel(background())
+    below = with_cancel(parent).ctx
+    blocks = sys.getallocatedblocks()
+    for _ in range(20_000):
+        assert after_func(below, print)() is True
+    gc.collect()
+    assert sys.getallocatedblocks() - blocks < 5000
 
 
 @pytest.mark.parametrize("how", ["stopped", "called"])
@@ -616,6 +687,28 @@ def test_after_func_lets_its_context_go(how: str) -> None:
             await c.recv_ok()
         del ctx, cancel, stop
         await until_dead(ref)
+
+    run(main)
+
+
+@pytest.mark.parametrize("seconds", [None, HOUR])
+def test_a_function_dies_with_all_that_could_end_its_context(seconds: float | None) -> None:
+    async def main() -> None:
+        top, cancel = with_cancel(background())
+        ctx = top if seconds is None else with_timeout(top, seconds).ctx
+        died = []
+        for parent in (ctx, with_cancel(with_value(ctx, "k", 1)).ctx):
+            stop: Any = after_func(parent, print)
+            died.append(weakref.ref(stop.__self__))
+        del ctx, parent, stop
+        gc.collect()
+        assert None not in [r() for r in died]
+        del top, cancel
+        if seconds is None:
+            await until_dead(*died)
+        else:
+            gc.collect()
+            assert None not in [r() for r in died]
 
     run(main)
 
@@ -796,6 +889,14 @@ def test_a_context_of_ones_own_that_has_ended_needs_no_goroutine() -> None:
     own.end(Canceled())
     ctx, _cancel = with_cancel(own)
     assert type(ctx.err()) is Canceled
+
+
+def test_a_child_that_ends_while_it_is_made_is_taken_from_its_parent() -> None:
+    own = OwnAfterFunc()
+    own.end(LookupError("own"))
+    ctx, _cancel = with_cancel(own)
+    assert type(ctx.err()) is LookupError
+    assert own.stopped == 1
 
 
 def test_a_done_context_without_an_error_is_a_mistake() -> None:

@@ -13,12 +13,17 @@ Who holds whom
 --------------
 
 What can be cancelled is a `_Done`: the channel that ``done()`` gives is also the
-node of the tree.  A context holds its node, a node holds its parent node until it
-is cancelled, and so does what waits on the channel; all these are strong.  Down
-the tree go weak references only: a parent's children, and the timer of a deadline.
-So a context that is dropped without being cancelled dies at once, with its entry
-in the parent and its timer, and one that somebody can still see lives.  Functions
-that wait for a context (`after_func`) are held by `_pending`.
+node of the tree.  A context holds its node, a node holds its parent node, and what
+waits on the channel holds that; all these are strong.  Down the tree go weak
+references only: a parent's children, the timer of a deadline, the goroutine that
+watches a parent of the user's own.  So a context that is dropped without being
+cancelled dies at once, with its entry in the parent and its timer, and one that
+somebody can still see lives.
+
+A function that waits for a context (`after_func`) is seen by nobody, and must be
+called all the same.  It holds its node, and is itself in ``_calls`` of all nodes from
+its own up to the root.  Timers and watchers hold the ``_calls`` of their node.  So it
+lives as long as anything that may end its context, and no longer.
 
 Why there is no lock
 --------------------
@@ -30,10 +35,11 @@ preempted there: with a lock, both could stand in each other's way.  Instead:
   one if there is none and closes the channel.  This is the moment: `_Done._ended`
   looks at ``_fates`` first and then whether the channel is closed, so that nobody
   learns of the fate before all see the channel closed.
-* ``_children`` and ``_stops`` are changed only by single operations of a dict and
-  a list, each atomic.  Who adds to them adds first and then looks whether the
-  channel is closed; who cancels closes it first and then looks into them.  So one
-  of the two sees the other, or both do.
+* ``_children``, ``_stops`` and ``_calls`` are changed only by single operations of
+  a dict or a list, each atomic.  Who adds to them adds first and then looks whether
+  it is too late, as the channel is closed or the function taken; who cancels closes
+  or takes first and then looks into them.  So one of the two sees the other, or both
+  do.
 * All that cancelling does may be done twice, and who finds a context cancelled
   does it again: he may be ahead of the first, who was preempted in the middle.  So
   after any ``cancel()`` the context and all below it have ended.  Children leave
@@ -51,7 +57,7 @@ import contextvars
 import math
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -202,18 +208,19 @@ def _error(kind: type[Exception], cause: BaseException | None) -> Exception:
 
 _CANCELED = _fate(Canceled, None)
 _NODE = object()  # the key under which a context gives its node
-_pending: set[_Call] = set()
 
 
 class _Done(Chan[None]):
     """The channel that is closed when its context ends; receive from it only."""
 
-    __slots__ = ("_children", "_fates", "_stops")
+    __slots__ = ("_calls", "_children", "_fates", "_parent", "_stops")
 
     def __init__(self) -> None:
         super().__init__()
         self._fates: list[_Fate] = []  # the first one counts
+        self._parent: _Done | None = None
         self._children: dict[weakref.ref[_Done], None] = {}
+        self._calls: dict[_Call, None] = {}
         self._stops: list[Callable[[], object]] = []  # each stops one who would cancel this
 
     def __del__(self) -> None:
@@ -265,6 +272,7 @@ class _Done(Chan[None]):
             self._let_go()
 
     def _adopt(self, child: _Done) -> None:
+        child._parent = self
         r = weakref.ref(child)
         self._children[r] = None
         child._until(partial(self._disown, r))
@@ -290,10 +298,10 @@ class _Done(Chan[None]):
     def _follow_foreign(self, parent: Context, done: Chan[None]) -> None:
         r = weakref.ref(self)
         if isinstance(parent, AfterFuncer):
-            self._until(parent.after_func(partial(_foreign_ended, parent, r)))
+            self._until(parent.after_func(partial(_foreign_ended, parent, r, self._calls)))
         else:
             stopped: Chan[None] = Chan()
-            go(_watch(parent, done, r, stopped))
+            go(_watch(parent, done, r, self._calls, stopped))
             self._until(stopped.close)
 
 
@@ -310,15 +318,19 @@ def _finish(ended: Iterable[_Done]) -> None:
 
 
 async def _watch(
-    parent: Context, done: Chan[None], r: weakref.ref[_Done], stopped: Chan[None]
+    parent: Context,
+    done: Chan[None],
+    r: weakref.ref[_Done],
+    calls: dict[_Call, None],
+    stopped: Chan[None],
 ) -> None:
     i, _ = await select(done, stopped)
     if i == 0:
-        _foreign_ended(parent, r)
+        _foreign_ended(parent, r, calls)
 
 
-def _foreign_ended(parent: Context, r: weakref.ref[_Done]) -> None:
-    _cancel_if_alive(r, _fate_of(parent))
+def _foreign_ended(parent: Context, r: weakref.ref[_Done], calls: dict[_Call, None]) -> None:
+    _cancel_if_alive(r, calls, _fate_of(parent))
 
 
 def _fate_of(parent: Context) -> _Fate:
@@ -327,7 +339,8 @@ def _fate_of(parent: Context) -> _Fate:
     return _Fate(parent.err, parent.cause())
 
 
-def _cancel_if_alive(r: weakref.ref[_Done], fate: _Fate) -> None:
+def _cancel_if_alive(r: weakref.ref[_Done], calls: dict[_Call, None], fate: _Fate) -> None:
+    """What timers and watchers call; `calls` need only be held."""
     node = r()
     if node is not None:
         node._cancel(fate)
@@ -342,6 +355,24 @@ class _Call(_Done):
         super().__init__()
         self._start = [start]  # who pops it starts the function, or has stopped it
 
+    def _wait_for(self, ctx: Context) -> None:
+        self._follow(ctx)
+        for node in self._path():
+            node._calls[self] = None
+        if not self._start:  # taken meanwhile
+            self._forget()
+
+    def _path(self) -> Iterator[_Done]:
+        """This node and all above."""
+        node: _Done | None = self
+        while node is not None:
+            yield node
+            node = node._parent
+
+    def _forget(self) -> None:
+        for node in self._path():
+            node._calls.pop(self, None)
+
     def _after(self) -> None:
         start = self._taken()
         if start is not None:
@@ -351,12 +382,13 @@ class _Call(_Done):
         return self._taken() is not None
 
     def _taken(self) -> Callable[[], object] | None:
-        _pending.discard(self)
         self._let_go()
         try:
-            return self._start.pop()
+            start = self._start.pop()
         except IndexError:
             return None
+        self._forget()
+        return start
 
 
 # -- the contexts -------------------------------------------------------------
@@ -603,7 +635,8 @@ def _end_at(node: _Done, when: float, fate: _Fate) -> None:
     if seconds <= 0:
         node._cancel(fate)
     elif not node.closed:
-        node._until(_after_seconds(seconds, _cancel_if_alive, weakref.ref(node), fate).stop)
+        r = weakref.ref(node)
+        node._until(_after_seconds(seconds, _cancel_if_alive, r, node._calls, fate).stop)
 
 
 def with_timeout(parent: Context, seconds: float) -> Cancelable:
@@ -645,7 +678,5 @@ def after_func(ctx: Context, fn: Callable[..., object], *args: object) -> Callab
     if not callable(fn):
         raise TypeError(f"after_func() needs a function, not {fn!r}")
     call = _Call(partial(contextvars.copy_context().run, go, fn, *args))
-    if _checked(ctx).done() is not None:
-        _pending.add(call)
-        call._follow(ctx)
+    call._wait_for(_checked(ctx))
     return call._stop

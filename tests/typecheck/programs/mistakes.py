@@ -1,6 +1,6 @@
 """Mistakes that the type checker finds: strict mypy complains of an ignore that hides nothing."""
 
-from gopark import Chan, G, go, run, select, sleep
+from gopark import Chan, G, context, go, run, select, sleep
 from gopark.sync import Cond, Mutex, RWMutex, Semaphore, WaitGroup
 
 
@@ -48,6 +48,14 @@ async def locks(mu: Mutex) -> None:
     Semaphore("10")  # type: ignore[arg-type]
     Cond(RWMutex())  # type: ignore[arg-type]
     WaitGroup().go(double, "21")  # type: ignore[call-overload]
+
+
+def contexts() -> None:
+    context.with_cancel(None)  # type: ignore[arg-type]
+    context.with_cancel(context.background()).cancel(ValueError("why"))  # type: ignore[call-arg]
+    context.with_cancel_cause(context.background()).cancel("why")  # type: ignore[arg-type]
+    text: str = context.background().err()  # type: ignore[assignment]
+    print(text, context.background().done().closed)  # type: ignore[union-attr]
 
 
 async def others(numbers: Chan[int]) -> None:

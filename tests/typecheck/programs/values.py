@@ -6,7 +6,8 @@ from traceback import StackSummary
 from typing import Any, NoReturn, assert_type
 
 import gopark
-from gopark import Chan, G, go, gosched, run, select, sleep
+from gopark import Chan, G, context, go, gosched, run, select, sleep
+from gopark.context import Context
 from gopark.sync import Cond, Mutex, Once, RWMutex, Semaphore, WaitGroup
 from gopark.time import Ticker, Timer, after, after_func
 
@@ -118,6 +119,23 @@ async def locks() -> None:
     assert_type(await Cond().wait_for(lambda: [Job()]), list[Job])
     assert_type(await Once().do(double, 21), int)
     assert_type(await Once().do(length, "four"), int)
+
+
+async def contexts(parent: Context) -> None:
+    ctx, cancel = context.with_timeout(parent, 1)
+    assert_type(ctx, Context)
+    assert_type(cancel(), None)
+    with context.with_cancel_cause(parent) as ctx:
+        assert_type(ctx, Context)
+    context.with_cancel_cause(parent).cancel(ValueError("why"))
+    assert_type(ctx.err(), Exception | None)
+    assert_type(context.cause(ctx), BaseException | None)
+    assert_type(ctx.deadline(), float | None)
+    assert_type(ctx.done(), Chan[None] | None)
+    assert_type(await ctx.wait(), Exception)
+    assert_type(context.after_func(ctx, double, 21)(), bool)
+    assert_type(await select(ctx.done(), Chan[int](), ctx=ctx), tuple[int, Any])
+    assert_type(await sleep(1, ctx), None)
 
 
 def leave() -> NoReturn:

@@ -49,7 +49,10 @@ def play(pytester: pytest.Pytester) -> Play:
         text = HEAD + mark + textwrap.dedent(source)
         pytester.makepyfile(test_it=text, **{k: textwrap.dedent(v) for k, v in files.items()})
         return pytester.runpytest_inprocess(
-            *plugin(), "-p", "no:cacheprovider", "--strict-markers", *options
+            *plugin(),
+            *("-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
+            "--strict-markers",
+            *options,
         )
 
     return play
@@ -643,7 +646,7 @@ def test_deadlock(play: Play) -> None:
             "goroutine 2 [[]chan receive[]] test_hangs:",
             "*in test_hangs",
             "*in recv",
-            "goroutine 3 [[]chan receive[]] another:",
+            "goroutine * [[]chan receive[]] another:",
             "*created by test_hangs, *",
         ]
     )
@@ -674,8 +677,9 @@ def test_panic(play: Play) -> None:
                 await gosched()
 
         def test_in_plain_code():
-            go(fail("fourth"))
-            block_on(sleep(1000))
+            g = go(fail("fourth"))
+            while not g.done():
+                block_on(gosched())
 
         async def test_the_next_one():
             pass
@@ -774,7 +778,7 @@ def test_timeout(play: Play) -> None:
             "the test took longer than 0.3 seconds",
             "goroutine 2 [[]sleep[]] test_waits:",
             "*in test_waits",
-            "goroutine 3 [[]chan receive[]] another:",
+            "goroutine * [[]chan receive[]] another:",
             "*in receive",
             "*created by test_waits, *",
             "*_ test_is_stuck_in_plain_code _*",
@@ -788,6 +792,8 @@ def test_timeout(play: Play) -> None:
     assert "in time_out" not in shown(result)
 
 
+# 3.11 cannot close an async generator that was cut off in the middle of a wait, and says so.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_timeout_of_all(play: Play) -> None:
     result = play(
         """

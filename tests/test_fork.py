@@ -218,7 +218,7 @@ class TestWithoutARuntime:
                     os._exit(7)
 
             for how in "bare", "sleep":
-                print(run(main, how))
+                print(run(main, how), flush=True)
         """
         says = (
             "this process was forked from a running gopark program: the child has no runtime; "

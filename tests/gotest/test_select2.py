@@ -24,13 +24,18 @@ def test_memory_does_not_grow_with_the_number_of_selects() -> None:
         await sender
         await receiver
 
-    async def main() -> int:
-        await exchange(WARM_UP)
+    async def growth() -> int:
         gc.collect()
         before = tracemalloc.get_traced_memory()[0]
         await exchange(ROUNDS)
         gc.collect()
         return tracemalloc.get_traced_memory()[0] - before
+
+    # What died on another thread than its maker's waits for that one (free-threaded
+    # builds), so one round may seem to grow; a leak would show in every one.
+    async def main() -> int:
+        await exchange(WARM_UP)
+        return min([await growth() for _ in range(4)])
 
     tracemalloc.start()
     try:

@@ -147,7 +147,7 @@ def test_select_storm(play: Play) -> None:
                 await select(*[(c, v) for c in channels])
 
         receivers = [go(receive()) for _ in range(50)]
-        swappers = [go(swap()) for _ in range(5)]
+        swappers = [go(swap()) for _ in range(3)]
         senders = [go(send(10 * i)) for i in range(150)]
         for g in senders:
             await g

@@ -823,6 +823,8 @@ def failed(gp):
         gp.elem = None
         if gp is sched.maing:
             sched.mainexited = True
+    elif isinstance(exc, ProgramOver):
+        gp.elem = None  # broken off, see signals.py
     elif isinstance(exc, (SystemExit, KeyboardInterrupt)):
         gp.elem = None
         endprogram(STOP_EXIT, exc)
@@ -898,7 +900,7 @@ def findrunnable(m):
         if fruitless > 1:
             # What it saw is for another M, which with the GIL needs that to get there.
             usleep_detached(1)
-        if aload(sched.gcwaiting):
+        if aload(sched.gcwaiting) and m.epoch == sched.epoch:
             gcstopm(m)
         if aload(sched.stopping) or m.epoch != sched.epoch:
             if m.spinning:
@@ -1146,7 +1148,7 @@ def newm(pp, spinning):
 def stopm(m):
     """Sleep until somebody hands over a P.  False: the program is over (Go: ``stopm``)."""
     lock(sched.lock)
-    if aload(sched.stopping):
+    if aload(sched.stopping) or m.epoch != sched.epoch:
         unlock(sched.lock)
         return False
     mput(m)
@@ -1272,6 +1274,10 @@ def wakemerge():
         if merge_pending(mp.tstate):
             notewakeup(mp.park)
         mp = mp.schedlink
+    if sched.nmidlelocked:  # they are in no list
+        for mp in sched.allm:
+            if mp.lockedg != ref(None) and mp.tstate != cython.NULL and merge_pending(mp.tstate):
+                notewakeup(mp.park)
     if sched.poller is not None and merge_pending(sched.poller.tstate):
         netpollBreak()
     unlock(sched.lock)

@@ -80,6 +80,7 @@ def _break_off(number: int, frame: object) -> None:
 def _over() -> NoReturn:
     g = proc.current_()
     _overdue.append((g.id, g.name))  # type: ignore[union-attr]
+    hooks["disarm"](threading.get_ident())  # or its finally blocks would be broken off as well
     raise ProgramOver("the gopark program has ended")
 
 

@@ -48,7 +48,7 @@ def play(pytester: pytest.Pytester) -> Play:
         mark = "pytestmark = pytest.mark.gopark\n" if marked else ""
         text = HEAD + mark + textwrap.dedent(source)
         pytester.makepyfile(test_it=text, **{k: textwrap.dedent(v) for k, v in files.items()})
-        return pytester.runpytest_inprocess(
+        return pytester.runpytest_subprocess(
             *plugin(),
             *("-p", "no:cacheprovider", "-p", "no:hypothesispytest"),
             "--strict-markers",

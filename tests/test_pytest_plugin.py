@@ -651,7 +651,7 @@ def test_deadlock(play: Play) -> None:
         ]
     )
     hanging, _, plain = shown(result).partition("_ test_hangs_in_plain_code _")
-    assert "goroutine 1" not in hanging  # pytest's own
+    assert "goroutine 1 " not in hanging  # pytest's own
     assert ">       block_on(Chan().recv())" in plain
     assert "Failed: all goroutines are asleep" in plain
     assert "pytest_plugin.py" not in shown(result)
@@ -788,7 +788,7 @@ def test_timeout(play: Play) -> None:
             "*in test_is_stuck_in_plain_code",
         ]
     )
-    assert "goroutine 1" not in shown(result)
+    assert "goroutine 1 " not in shown(result)
     assert "in time_out" not in shown(result)
 
 
@@ -989,6 +989,16 @@ def test_durations_and_output(play: Play) -> None:
         "-vv",
     )
     result.stdout.fnmatch_lines(["*Captured stdout call*", "printed", "0.* call*test_leaks"])
+
+
+def test_the_tests_in_the_guide(pytester: pytest.Pytester) -> None:
+    guide = Path(__file__).parent.parent / "docs/guide.md"
+    source = (
+        guide.read_text(encoding="utf-8").partition("# test_squares.py\n")[2].partition("```")[0]
+    )
+    pytester.makepyfile(test_squares=source)
+    result = pytester.runpytest_inprocess(*plugin(), "-p", "no:cacheprovider", "--strict-markers")
+    result.assert_outcomes(passed=1)
 
 
 def test_the_mark_is_registered(play: Play) -> None:

@@ -41,8 +41,10 @@ def plugin() -> list[str]:
 
 
 @pytest.fixture
-def play(pytester: pytest.Pytester) -> Play:
+def play(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Play:
     """Run a file of tests, all of them marked unless told otherwise."""
+    for name in ("CI", "BUILD_NUMBER"):  # with them pytest's summary repeats whole messages
+        monkeypatch.delenv(name, raising=False)
 
     def play(source: str, *options: str, marked: bool = True, **files: str) -> pytest.RunResult:
         mark = "pytestmark = pytest.mark.gopark\n" if marked else ""

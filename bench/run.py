@@ -64,7 +64,8 @@ def main() -> None:
         table.write(results, HERE / "README.md")
 
 
-def parse(description: str, all_rows: Iterable[Row]) -> argparse.Namespace:
+def parse(description: str, all_rows: Iterable[Row], least: int = 5) -> argparse.Namespace:
+    """`least`: so many runs of each program make a result that may be published."""
     keys = [row.key for row in all_rows]
     peers = list(dict.fromkeys(PEERS[GIL] + PEERS[FREE]))
     parser = argparse.ArgumentParser(
@@ -82,9 +83,9 @@ def parse(description: str, all_rows: Iterable[Row]) -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.repeat = 1
-    full = options.only == keys and options.peers == peers and options.repeat >= 5
+    full = options.only == keys and options.peers == peers and options.repeat >= least
     if options.write and not full:
-        parser.error("--write takes a full run: all rows, all peers, five runs or more")
+        parser.error(f"--write takes a full run: all rows, all peers, {least} runs or more")
     return options
 
 

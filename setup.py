@@ -30,6 +30,7 @@ CORE = (
     "sema",
     "mutex",
     "sync",
+    "poll",
     "sysmon",
     "fork",
     "mgc",

@@ -14,7 +14,7 @@ from explore.check import globalqueue, localqueue
 from explore.explorer import Found, World, explore, program
 
 #: Bugs that need several things to come together are found faster by chance.
-RANDOM: Any = {"preemptions": None, "schedules": 5000}
+RANDOM: Any = {"preemptions": None, "schedules": 40000}
 
 
 def find(scenario: Any, module: str, *changes: tuple[str, str], **options: Any) -> Found:

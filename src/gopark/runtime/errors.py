@@ -21,6 +21,10 @@ class WouldBlock(Exception):
     """A ``send_nowait`` or ``recv_nowait`` would have had to wait."""
 
 
+class ClosedError(OSError):
+    """The connection, listener or file was closed, here, before or during the operation."""
+
+
 class TooManyGoroutines(RuntimeError):
     """``go`` was called with ``max_goroutines`` goroutines alive."""
 

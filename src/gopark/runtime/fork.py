@@ -22,6 +22,7 @@ import cython
 
 if cython.compiled:
     from cython.cimports.gopark.runtime.chan import hchan
+    from cython.cimports.gopark.runtime.netpoll import pollDesc
     from cython.cimports.gopark.runtime.proc import monitor, orphan, thism
     from cython.cimports.gopark.runtime.runtime2 import (
         PS_CANCELLED,
@@ -43,15 +44,17 @@ if cython.compiled:
         noteclose,
         noterenew,
         notewakeup,
+        pollclose,
     )
     from cython.cimports.gopark.runtime.sema import sema
     from cython.cimports.libc.stdint import int32_t
 else:
     from . import seam
     from .chan import hchan
+    from .netpoll import pollDesc
     from .proc import orphan, thism
     from .runtime2 import G, M, P, Sudog, sched
-    from .seam import aload, astore, gptr, lockinit, noteclose, noterenew, notewakeup
+    from .seam import aload, astore, gptr, lockinit, noteclose, noterenew, notewakeup, pollclose
     from .sema import sema
 
     int32_t = int
@@ -63,6 +66,7 @@ def afterfork():
     pp: P
     lockinit(sched.lock)
     lockinit(sched.scopelock)
+    lockinit(sched.polllock)
     for pp in sched.allp or ():
         lockinit(pp.allglock)
         lockinit(pp.timers.lock)
@@ -96,8 +100,7 @@ def renewnotes():
     A signal handler may have forked over the sleep of this very thread: so they are
     woken.  The next program clears them.
     """
-    noterenew(sched.pollnote)
-    notewakeup(sched.pollnote)
+    pollclose(sched.pollq)  # what it registered stays registered for the parent
     noterenew(sched.exitnote)
     noterenew(sched.sysmonnote)
     if cython.compiled:
@@ -132,6 +135,8 @@ def unlockwaits(gp):
             lockinit(cython.cast(hchan, s.c).lock)
         elif isinstance(s.c, sema):
             lockinit(cython.cast(sema, s.c).guard)
+        elif isinstance(s.c, pollDesc):
+            lockinit(cython.cast(pollDesc, s.c).lock)
         elif isinstance(s.c, G):
             lockinit(cython.cast(G, s.c).lock)
         s = s.waitlink

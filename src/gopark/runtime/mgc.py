@@ -59,6 +59,7 @@ if cython.compiled:
         _Gwaiting,
         address,
         ref,
+        waitReasonIOWait,
         waitReasonSelect,
         waitReasonSelectNoCases,
     )
@@ -125,6 +126,8 @@ def stuck(gp):
         return False  # it waits in plain code: what that holds is on a thread's stack
     if gp.timer is not None and aload(gp.timer.seq) & 1:
         return False  # it sleeps, or has a timeout
+    if gp.waitreason == waitReasonIOWait:
+        return False  # what happens outside can wake it
     if gp.waitreason == waitReasonSelect:
         return aload(gp.selectDone) == 0
     return gp.c is not None or gp.waitreason == waitReasonSelectNoCases

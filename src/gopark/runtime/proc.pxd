@@ -60,6 +60,7 @@ cdef void allgdel(G gp) noexcept
 
 cdef G findrunnable(M m)
 cdef G stealWork(M m)
+cdef G injectglist(M m, guintptr toRun)
 cdef void endslice(P pp) noexcept
 cdef int64_t checkTimers(P pp) noexcept
 cdef bint checkRunqsNoP() noexcept

@@ -67,7 +67,12 @@ if cython.compiled:
         PyContext_Exit,
     )
     from cython.cimports.cpython.ref import Py_REFCNT
-    from cython.cimports.gopark.runtime.netpoll import checkTimersNoP, netpoll, netpollBreak
+    from cython.cimports.gopark.runtime.netpoll import (
+        checkTimersNoP,
+        netpoll,
+        netpollblock,
+        netpollBreak,
+    )
     from cython.cimports.gopark.runtime.runtime2 import (
         CANCEL_INTERRUPT,
         GO_FOREIGN,
@@ -142,6 +147,8 @@ if cython.compiled:
         notesignals,
         notetsleep,
         notewakeup,
+        pollclose,
+        pollinit,
         setasyncexc,
         this_tstate,
         tlsget,
@@ -161,7 +168,7 @@ else:
     from contextvars import copy_context as PyContext_CopyCurrent
 
     from . import seam
-    from .netpoll import checkTimersNoP, netpoll, netpollBreak
+    from .netpoll import checkTimersNoP, netpoll, netpollblock, netpollBreak
     from .runtime2 import *  # noqa: F403
     from .seam import *  # noqa: F403
     from .timers import droptimers, movetimers, runtimers
@@ -170,6 +177,7 @@ else:
     int32_t = int64_t = uint32_t = guintptr = int
 
 import _thread
+import os
 
 _ms = cython.declare(cython.longlong, 1_000_000)
 _TICK = cython.declare(cython.int, 61)  # every so often the global queue goes first
@@ -943,6 +951,13 @@ def findrunnable(m):
             if gp is not None:
                 return gp
 
+        # The network, unless somebody sleeps in the poller or is looking already.
+        if aload(sched.netpollWaiters) and aload64(sched.lastpoll) and acas(sched.pollingNet, 0, 1):
+            toRun: guintptr = netpoll(0)
+            astore(sched.pollingNet, 0)
+            if toRun != ref(None):
+                return injectglist(m, toRun)
+
         # Spinning Ms: never more than half of the busy Ps, or a program of
         # little parallelism would burn CPU in search of it.
         if m.spinning or 2 * aload(sched.nmspinning) < sched.gomaxprocs - aload(sched.npidle):
@@ -979,27 +994,55 @@ def findrunnable(m):
                 continue
         pollUntil = checkTimersNoP()
 
-        # The last one out sleeps in the poller until the next timer.
-        if pollUntil and axchg64(sched.lastpoll, 0) != 0:
+        # The last one out sleeps in the poller, until the next timer if there is one.
+        waiters: cython.bint = aload(sched.netpollWaiters) != 0
+        if (pollUntil or waiters) and axchg64(sched.lastpoll, 0) != 0:
             setpoller(m)
             wakemerge()
-            if netpoll(pollUntil) < 0 or merge_pending(m.tstate):
-                breathe(m)
+            toRun = netpollblock(pollUntil)
+            breathe(m)
             setpoller(None)
             lock(sched.lock)
             pp = pidleget()
             unlock(sched.lock)
             if pp is not None:
                 acquirep(m, pp)
+                if toRun != ref(None):
+                    return injectglist(m, toRun)
                 becomespinning(m)  # what is due may be another P's timer
                 continue
+            if toRun != ref(None):
+                injectglist(None, toRun)
         elif aload64(sched.lastpoll) == 0:
-            # Another M sleeps there: does it wake in time, and is its timer still there?
+            # Another M sleeps there: does it wake in time, and does it still wait for anything?
             until: int64_t = aload64(sched.pollUntil)
-            if until > pollUntil or (until == 0 and pollUntil):
+            if until > pollUntil or (until == 0 and (pollUntil or not waiters)):
                 netpollBreak()
         if not stopm(m):
             return None
+
+
+def injectglist(m, toRun):
+    """Queue what the poller made runnable; an M with a P gets the first, to run it now."""
+    first: G = None
+    if m is not None:
+        first = gptr(toRun)
+        toRun = first.schedlink
+        first.schedlink = ref(None)
+    if toRun == ref(None):
+        return first
+    while toRun != ref(None):
+        gp: G = gptr(toRun)
+        toRun = gp.schedlink
+        gp.schedlink = ref(None)
+        if m is not None:
+            runqput(m.p, gp, False)
+        else:
+            lock(sched.lock)
+            globrunqput(gp)
+            unlock(sched.lock)
+    wakep()
+    return first
 
 
 def endslice(pp):
@@ -1768,6 +1811,10 @@ def rt_run(stack: list, procs, maxgoroutines, maxthreads, seed):
 @cython.cfunc
 def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) -> M:
     """Go: ``schedinit``.  This thread becomes m0, and owns P 0."""
+    err: cython.int = pollinit(sched.pollq)
+    if err:
+        astore(sched.running, 0)
+        raise OSError(err, f"gopark cannot make its poller: {os.strerror(err)}")
     sched.epoch += 1
     astore(sched.stopping, STOP_NONE)
     astore(sched.gcwaiting, 0)
@@ -1788,9 +1835,11 @@ def schedinit(procs: int32_t, maxgoroutines: int64_t, seed: cython.ulonglong) ->
     astore(sched.runqsize, 0)
     astore64(sched.lastpoll, nanotime())
     astore64(sched.pollUntil, 0)
-    noteclear(sched.pollnote)
     noteclear(sched.exitnote)
-    notesignals(sched.pollnote)
+    sched.polldescs = []
+    sched.pollslots = []
+    astore(sched.netpollWaiters, 0)
+    astore(sched.pollingNet, 0)
     astore64(sched.maxgoroutines, maxgoroutines)
     astore64(sched.ngoroutines, 0)
     astore64(sched.goidgen, 0)
@@ -1842,6 +1891,7 @@ def runmain(m: M, stack: list) -> object:
         pp.sudogcache = None
     m.p = None
     noteclose(m.park)
+    pollclose(sched.pollq)
     return reason, value, result, failed, report, stuck
 
 

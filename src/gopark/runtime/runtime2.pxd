@@ -11,15 +11,16 @@
 #   [const]   set before anybody else can see the object
 #
 # Lock order, outermost first; nobody takes a lock to the left of one he holds:
-#   ArgTimer.lock < hchan.lock (by ascending channel id), sema.guard (one at most) < G.lock
-#     < Timers.lock < Sched.lock < P.allglock
+#   ArgTimer.lock < hchan.lock (by ascending channel id), sema.guard, pollDesc.lock (one at most)
+#     < G.lock < Timers.lock < Sched.lock < P.allglock
+#   pollDesc.lock < Sched.polllock
 # Sched.scopelock is never held together with another.
 # Between lock() and unlock() no Python code runs, nothing collectable is
 # allocated, and no reference is dropped that may be the last one.
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from gopark.runtime.seam cimport (
-    PyObject, aguintptr, aint, aint64, guintptr, mutex, note, aload, astore,
+    PyObject, aguintptr, aint, aint64, guintptr, mutex, note, pollqueue, aload, astore,
 )
 
 # A goroutine's state.  Who may move it on is said in proc.py, casgstatus.
@@ -72,6 +73,7 @@ cdef enum:
     waitReasonSyncCondWait = 10
     waitReasonSyncWaitGroupWait = 11
     waitReasonSemacquire = 12
+    waitReasonIOWait = 13
 
 # How a resumed coroutine came back.
 cdef enum:
@@ -259,7 +261,13 @@ cdef class Sched:
     cdef aint64 goidgen       # [atomic]
     cdef aint64 lastpoll      # [atomic] 0 while an M sleeps in netpoll
     cdef aint64 pollUntil     # [atomic] until when it sleeps, 0 for ever
-    cdef note pollnote        # what netpoll sleeps on
+    cdef pollqueue pollq      # what netpoll sleeps on
+    cdef aint netpollWaiters  # [atomic] goroutines that wait for a descriptor
+    cdef aint pollingNet      # [atomic] 1 while an M with a P looks for events
+    cdef mutex polllock
+    cdef list polldescs       # [polllock] of pollDesc or None, by slot
+    cdef list pollslots       # [polllock] free slots
+    cdef int64_t polltags     # [polllock] registrations so far
     cdef note sysmonnote      # sysmon has ended
     cdef note exitnote        # M0 waits here for the other Ms
     cdef aint64 maxgoroutines # [const] 0 for no limit

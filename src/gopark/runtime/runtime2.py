@@ -36,6 +36,7 @@ waitReasonStrings = (
     "sync.Cond.Wait",
     "sync.WaitGroup.Wait",
     "semacquire",
+    "IO wait",
 )
 
 _STATUS = {

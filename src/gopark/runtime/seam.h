@@ -17,18 +17,21 @@
 #include <Python.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 #if defined(__linux__)
 #include <limits.h>
 #include <linux/futex.h>
-#include <poll.h>
-#include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
-#include <unistd.h>
+#else
+#include <sys/event.h>
 #endif
 
 /* ---- atomics ------------------------------------------------------------ */
@@ -273,6 +276,203 @@ static inline int gopark_notetsleep(note *n, int64_t ns) {
     return r;
 }
 
+/* ---- the poller's queue of events (Go: netpoll_epoll.go, netpoll_kqueue.go) ---- */
+
+/* Descriptors are registered once, edge-triggered, with a tag that their events
+ * carry.  Tag 0 is the poller's own: what `pollbreak` writes to. */
+enum { POLL_READ = 1, POLL_WRITE = 2, POLL_MAXEVENTS = 128 };
+typedef struct {
+    int fd;         /* of epoll or kqueue; 0: there is none */
+    int breakfd;    /* Linux: an eventfd */
+    uint32_t broken;
+} pollqueue;
+typedef struct {
+    int64_t tag;
+    int mode;
+} pollevent;
+static __thread pollevent gopark_events[POLL_MAXEVENTS]; /* of this thread's last pollwait */
+#define polltag(i) (gopark_events[i].tag)
+#define pollmode(i) (gopark_events[i].mode)
+
+#define pollinit(q) gopark_pollinit(&(q))
+#define pollclose(q) gopark_pollclose(&(q))
+#define pollctl(q, fd, tag) gopark_pollctl(&(q), (fd), (tag))
+#define pollunctl(q, fd) gopark_pollunctl(&(q), (fd))
+#define pollclear(q) gopark_pollclear(&(q))
+#define pollbreak(q) gopark_pollbreak(&(q))
+#define pollwait(q, ns, signals) gopark_pollwait(&(q), (ns), (signals))
+#define pollfd(q) ((q).fd)
+
+/* In a forked child too: what it closes is its own, and its parent's stays. */
+static inline void gopark_pollclose(pollqueue *q) {
+    if (q->fd > 0)
+        close(q->fd);
+    if (q->breakfd > 0)
+        close(q->breakfd);
+    q->fd = q->breakfd = 0;
+}
+
+#if defined(__linux__)
+static inline int gopark_pollinit(pollqueue *q) {
+    struct epoll_event ev = {.events = EPOLLIN, .data.u64 = 0};
+    gopark_pollclose(q);
+    q->fd = epoll_create1(EPOLL_CLOEXEC);
+    q->breakfd = q->fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (q->breakfd >= 0 && epoll_ctl(q->fd, EPOLL_CTL_ADD, q->breakfd, &ev) == 0)
+        return 0;
+    int err = errno;
+    gopark_pollclose(q);
+    return err;
+}
+static inline int gopark_pollctl(pollqueue *q, int fd, int64_t tag) {
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                             .data.u64 = (uint64_t)tag};
+    return epoll_ctl(q->fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? errno : 0;
+}
+static inline void gopark_pollunctl(pollqueue *q, int fd) {
+    struct epoll_event ev = {0}; /* before Linux 2.6.9 it had to be there */
+    epoll_ctl(q->fd, EPOLL_CTL_DEL, fd, &ev);
+}
+static inline void gopark_pollclear(pollqueue *q) {
+    uint64_t count;
+    __atomic_store_n(&q->broken, 0, __ATOMIC_SEQ_CST);
+    if (q->breakfd > 0)
+        (void)!read(q->breakfd, &count, 8);
+}
+static inline void gopark_pollbreak(pollqueue *q) {
+    if (__atomic_exchange_n(&q->broken, 1, __ATOMIC_SEQ_CST) == 0 && q->breakfd > 0)
+        (void)!write(q->breakfd, &(uint64_t){1}, 8);
+}
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+/* epoll_wait to the nanosecond; a kernel before 5.11 polls the epoll descriptor instead. */
+static int gopark_epollwait(pollqueue *q, struct epoll_event *ev, int64_t ns, sigset_t *mask) {
+    static int old;
+    struct timespec ts = {ns / 1000000000, ns % 1000000000}, *timeout = ns < 0 ? NULL : &ts;
+    if (!old) {
+        int n = (int)syscall(SYS_epoll_pwait2, q->fd, ev, POLL_MAXEVENTS, timeout, mask, 8);
+        if (n >= 0 || errno != ENOSYS)
+            return n;
+        old = 1;
+    }
+    struct pollfd p = {q->fd, POLLIN, 0};
+    int n = ppoll(&p, 1, timeout, mask);
+    return n > 0 ? epoll_wait(q->fd, ev, POLL_MAXEVENTS, 0) : n;
+}
+
+/* How many events, waiting for the first for `ns` (-1: for ever) without the
+ * interpreter.  With `signals`, those that came before are seen to first, and others
+ * end the wait; a handler that raised leaves its exception set. */
+static int gopark_pollwait(pollqueue *q, int64_t ns, int signals) {
+    struct epoll_event ev[POLL_MAXEVENTS];
+    int n = 0, i, found = 0;
+    if (ns == 0) {
+        n = epoll_wait(q->fd, ev, POLL_MAXEVENTS, 0);
+    } else {
+        sigset_t all, before;
+        int raised = 0;
+        if (signals) {
+            sigfillset(&all);
+            pthread_sigmask(SIG_BLOCK, &all, &before);
+            raised = PyErr_CheckSignals();
+        }
+        if (!raised && !__atomic_load_n(&q->broken, __ATOMIC_SEQ_CST)) {
+            PyThreadState *tstate = PyEval_SaveThread();
+            n = gopark_epollwait(q, ev, ns, signals ? &before : NULL);
+            PyEval_RestoreThread(tstate);
+        }
+        if (signals)
+            pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    for (i = 0; i < n; i++) {
+        uint32_t events = ev[i].events;
+        if (ev[i].data.u64 == 0)
+            continue;
+        gopark_events[found].tag = (int64_t)ev[i].data.u64;
+        gopark_events[found++].mode =
+            (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? POLL_READ : 0) |
+            (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? POLL_WRITE : 0);
+    }
+    return found;
+}
+#else
+#define GOPARK_NOTE(q, flag) \
+    do { \
+        struct kevent kev; \
+        EV_SET(&kev, 0, EVFILT_USER, EV_ADD | EV_CLEAR, (flag), 0, NULL); \
+        kevent((q)->fd, &kev, 1, NULL, 0, NULL); \
+    } while (0)
+
+static inline int gopark_pollinit(pollqueue *q) {
+    gopark_pollclose(q);
+    q->fd = kqueue();
+    if (q->fd < 0) {
+        q->fd = 0;
+        return errno;
+    }
+    fcntl(q->fd, F_SETFD, FD_CLOEXEC);
+    GOPARK_NOTE(q, 0);
+    return 0;
+}
+static inline int gopark_pollctl(pollqueue *q, int fd, int64_t tag) {
+    struct kevent kev[2];
+    EV_SET(&kev[0], fd, EVFILT_READ, EV_ADD | EV_CLEAR, 0, 0, (void *)(intptr_t)tag);
+    EV_SET(&kev[1], fd, EVFILT_WRITE, EV_ADD | EV_CLEAR, 0, 0, (void *)(intptr_t)tag);
+    return kevent(q->fd, kev, 2, NULL, 0, NULL) < 0 ? errno : 0;
+}
+static inline void gopark_pollunctl(pollqueue *q, int fd) {
+    struct kevent kev[2];
+    EV_SET(&kev[0], fd, EVFILT_READ, EV_DELETE, 0, 0, NULL);
+    EV_SET(&kev[1], fd, EVFILT_WRITE, EV_DELETE, 0, 0, NULL);
+    kevent(q->fd, &kev[0], 1, NULL, 0, NULL);
+    kevent(q->fd, &kev[1], 1, NULL, 0, NULL);
+}
+static inline void gopark_pollclear(pollqueue *q) {
+    __atomic_store_n(&q->broken, 0, __ATOMIC_SEQ_CST); /* EV_CLEAR: at most one wait for nothing */
+}
+static inline void gopark_pollbreak(pollqueue *q) {
+    if (__atomic_exchange_n(&q->broken, 1, __ATOMIC_SEQ_CST) == 0 && q->fd > 0)
+        GOPARK_NOTE(q, NOTE_TRIGGER);
+}
+
+/* As above.  kevent() takes no signal mask: a thread that must notice signals comes up
+ * every 50 ms to look. */
+static int gopark_pollwait(pollqueue *q, int64_t ns, int signals) {
+    struct kevent kev[POLL_MAXEVENTS];
+    const int64_t slice = 50 * 1000 * 1000;
+    if (signals && (ns < 0 || ns > slice))
+        ns = slice;
+    struct timespec ts = {ns / 1000000000, ns % 1000000000}, *timeout = ns < 0 ? NULL : &ts;
+    int n = 0, i, found = 0;
+    if (ns == 0) {
+        n = kevent(q->fd, NULL, 0, kev, POLL_MAXEVENTS, timeout);
+    } else if (!(signals && PyErr_CheckSignals()) &&
+               !__atomic_load_n(&q->broken, __ATOMIC_SEQ_CST)) {
+        PyThreadState *tstate = PyEval_SaveThread();
+        n = kevent(q->fd, NULL, 0, kev, POLL_MAXEVENTS, timeout);
+        PyEval_RestoreThread(tstate);
+    }
+    for (i = 0; i < n; i++) {
+        if (kev[i].filter == EVFILT_USER)
+            continue;
+        int mode = kev[i].filter == EVFILT_READ ? POLL_READ : POLL_WRITE;
+        if (kev[i].flags & EV_EOF && mode == POLL_WRITE)
+            mode |= POLL_READ; /* the reading end of a pipe went away, say */
+        gopark_events[found].tag = (int64_t)(intptr_t)kev[i].udata;
+        gopark_events[found++].mode = mode;
+    }
+    return found;
+}
+#endif
+
+/* Are there events?  They stay where they are. */
+static inline int gopark_pollpending(int fd) {
+    struct pollfd p = {fd, POLLIN, 0};
+    return poll(&p, 1, 0) > 0;
+}
+
 /* The exception that a signal handler raised meanwhile, if one did. */
 static inline int checkinterrupt(void) {
     return PyErr_Occurred() ? -1 : 0;
@@ -313,7 +513,8 @@ static inline uint32_t gopark_rand(uint64_t *s) {
 #define GOPARK_MAXPROCS 1024
 
 enum { WATCH_NOTHING = 0, WATCH_PROBE = 1, WATCH_HELD = 2 };
-enum { SYSMON_LOOK = 0, SYSMON_STOP = 1, SYSMON_REFRESH = 2, SYSMON_OVERDUE = 3, SYSMON_REARM = 4 };
+enum { SYSMON_LOOK = 0, SYSMON_STOP = 1, SYSMON_REFRESH = 2, SYSMON_OVERDUE = 3, SYSMON_REARM = 4,
+       SYSMON_POLL = 5 };
 
 /* One P, by the addresses of its fields; P's outlive sysmon. */
 typedef struct {
@@ -346,6 +547,10 @@ typedef struct {
     int64_t rearm;   /* ns: when to look after them */
     int64_t overdue; /* ns: when the thread that called run must be back; 0: no hurry */
     aint *runqsize, *npidle, *stopping;
+    int pollfd;      /* the poller's, 0 for none */
+    aint *pollwaiters; /* goroutines that wait for descriptors */
+    aint64 *lastpoll;  /* 0: an M sleeps in the poller */
+    int64_t polled;  /* ns: when events were last looked for */
     pwatch p[GOPARK_MAXPROCS];
 } sysmonstate;
 
@@ -434,6 +639,14 @@ static inline int gopark_sysmonwatch(sysmonstate *s, int32_t *quick) {
         }
         if (due)
             break;
+        if (PEEK(s->pollwaiters) && PEEK(s->lastpoll) && now - s->polled >= 10000000) {
+            /* All Ps are busy, and nobody has time to look. */
+            s->polled = now;
+            if (gopark_pollpending(s->pollfd)) {
+                what = SYSMON_POLL;
+                break;
+            }
+        }
         if (s->armed && now >= s->rearm) {
             what = SYSMON_REARM;
             break;

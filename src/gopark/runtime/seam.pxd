@@ -15,6 +15,8 @@ cdef extern from "seam.h" nogil:
         pass
     ctypedef struct note:
         pass
+    ctypedef struct pollqueue:
+        pass
 
     bint GOPARK_GIL
 
@@ -43,6 +45,15 @@ cdef extern from "seam.h" nogil:
     void notesignals(note)
     void noteclose(note)
     void noterenew(note)
+    int pollinit(pollqueue)
+    void pollclose(pollqueue)
+    int pollctl(pollqueue, int, int64_t)
+    void pollunctl(pollqueue, int)
+    void pollclear(pollqueue)
+    void pollbreak(pollqueue)
+    int pollfd(pollqueue)
+    int64_t polltag(int)
+    int pollmode(int)
     int64_t nanotime()
     uint32_t cheaprand(uint64_t)
     void *this_tstate()
@@ -62,6 +73,9 @@ cdef extern from "seam.h" nogil:
         SYSMON_REFRESH
         SYSMON_OVERDUE
         SYSMON_REARM
+        SYSMON_POLL
+        POLL_READ
+        POLL_WRITE
     ctypedef struct pwatch:
         aint *status
         aint *runqhead
@@ -85,6 +99,10 @@ cdef extern from "seam.h" nogil:
         aint *runqsize
         aint *npidle
         aint *stopping
+        int pollfd
+        aint *pollwaiters
+        aint64 *lastpoll
+        int64_t polled
         int32_t armed
         int64_t rearm
         int64_t overdue
@@ -95,6 +113,7 @@ cdef extern from "seam.h" nogil:
 
 cdef extern from "seam.h":
     int notetsleep(note, int64_t)
+    int pollwait(pollqueue, int64_t, bint)
     int checkinterrupt() except -1
     void usleep_detached(int64_t)
     PyObject *tlsget()

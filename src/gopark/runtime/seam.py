@@ -152,6 +152,42 @@ def noteclose(n: Note) -> None:
     """It is not slept on any more."""
 
 
+# -- the poller's queue of events: uncompiled there are none, and it is a note -----
+
+
+POLL_READ, POLL_WRITE = 1, 2
+
+
+def pollinit(n: Note) -> int:
+    n.clear()
+    return 0
+
+
+def pollctl(n: Note, fd: int, tag: int) -> int:
+    """Have the queue tell of what happens to `fd`."""
+    return 0
+
+
+def pollunctl(n: Note, fd: int) -> None:
+    """Tell of it no more."""
+
+
+def pollwait(n: Note, ns: int, signals: bool) -> int:
+    notetsleep(n, ns)
+    return 0
+
+
+def polltag(i: int) -> int:
+    raise IndexError(i)
+
+
+pollmode = polltag
+pollclear, pollbreak, pollclose = noteclear, notewakeup, noteclose
+
+
+# -- threads ------------------------------------------------------------------
+
+
 def setasyncexc(ident: int, exception: type[BaseException]) -> None:
     """Have the thread `ident` raise `exception` at its next instruction."""
     import ctypes
@@ -266,7 +302,7 @@ def constants(pxd: str) -> dict[str, int]:
 
 def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
     if n:
-        empty = cython.NULL if type_ == "unwaitfunc" else None
+        empty = {"unwaitfunc": cython.NULL, "guintptr": None}.get(type_, 0)
         return lambda: [empty] * int(n)
     if ptr:
         return list
@@ -276,7 +312,7 @@ def _maker(type_: str, ptr: str, name: str, n: str | None) -> Any:
         return lambda: Cell(None, name)
     if type_ == "mutex":
         return lambda: Mutex(name)
-    if type_ == "note":
+    if type_ in ("note", "pollqueue"):
         return lambda: Note(name)
     if name == "M.rand":
         return lambda: Cell(random.Random(0), name)

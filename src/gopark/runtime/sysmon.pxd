@@ -2,6 +2,7 @@ from libc.stdint cimport int32_t
 from gopark.runtime.runtime2 cimport M, P
 
 cdef void watchps() noexcept
+cdef void poll() noexcept
 cdef void look(bint quick)
 cdef int arm(M mp) except -1
 cdef void later() noexcept

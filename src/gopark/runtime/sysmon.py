@@ -14,6 +14,8 @@ It looks only at Ps behind which somebody waits.  Then:
   gets the GIL at once, nobody was running, so that thread is off the interpreter,
   and the P is taken; if not, somebody runs, and the 10 ms count.
 
+* Descriptors are ready, and for 10 ms nobody had time to look: it does (netpoll.py).
+
 * The program has been over for a second, and the thread that called `run` is not
   back: it is in plain code, and is called back (signals.py).
 
@@ -34,26 +36,32 @@ from .proc import countthread_
 from .runtime2 import hooks
 
 if cython.compiled:
-    from cython.cimports.gopark.runtime.proc import monitor, retake
+    from cython.cimports.gopark.runtime.netpoll import netpoll
+    from cython.cimports.gopark.runtime.proc import injectglist, monitor, retake
     from cython.cimports.gopark.runtime.runtime2 import (
         PSTATE_BITS,
         M,
         P,
+        ref,
         sched,
     )
     from cython.cimports.gopark.runtime.seam import (
         GOPARK_GIL,
         SYSMON_LOOK,
         SYSMON_OVERDUE,
+        SYSMON_POLL,
         SYSMON_REARM,
         SYSMON_STOP,
         WATCH_HELD,
         WATCH_NOTHING,
+        acas,
         aload,
         askbytecode,
+        astore,
         coarse,
         gopark_sysmonstop,
         gopark_sysmonwatch,
+        guintptr,
         inbytecode,
         lock,
         nanotime,
@@ -61,6 +69,7 @@ if cython.compiled:
         notetsleep,
         notewakeup,
         off_interpreter,
+        pollfd,
         pwatch,
         unlock,
     )
@@ -105,6 +114,8 @@ def sysmon():
             look(quick)
         elif what == SYSMON_REARM:
             rearm()
+        elif what == SYSMON_POLL:
+            poll()
         elif what == SYSMON_OVERDUE:
             if sched.m0 is not None:
                 hooks["hurry"](sched.m0.ident)
@@ -121,6 +132,9 @@ def watchps():
     monitor.runqsize = cython.address(sched.runqsize)
     monitor.npidle = cython.address(sched.npidle)
     monitor.stopping = cython.address(sched.stopping)
+    monitor.pollfd = pollfd(sched.pollq)
+    monitor.pollwaiters = cython.address(sched.netpollWaiters)
+    monitor.lastpoll = cython.address(sched.lastpoll)
     for i in range(n):
         pp: P = cython.cast(P, sched.allp[i])
         w: cython.pointer(pwatch) = cython.address(monitor.p[i])
@@ -134,6 +148,16 @@ def watchps():
         w.word = 0
         w.due = WATCH_NOTHING
     monitor.n = n
+
+
+def poll():
+    """Every P is busy, and descriptors are ready: queue who waited for them."""
+    if acas(sched.pollingNet, 0, 1):
+        toRun: guintptr = netpoll(0)
+        astore(sched.pollingNet, 0)
+        if toRun != ref(None):
+            injectglist(None, toRun)
+            monitor.idle = 0
 
 
 def look(quick):

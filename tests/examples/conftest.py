@@ -4,7 +4,8 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -39,6 +40,30 @@ def run(example: Callable[..., list[str]]) -> Callable[..., subprocess.Completed
         )
 
     return run
+
+
+@pytest.fixture
+def serve(
+    example: Callable[..., list[str]],
+) -> Iterator[Callable[..., tuple[subprocess.Popen[str], tuple[str, int]]]]:
+    """Starts an example that is a server and prints its address last on its first line."""
+    with ExitStack() as stack:
+
+        def serve(name: str, *args: object) -> tuple[subprocess.Popen[str], tuple[str, int]]:
+            process = subprocess.Popen(
+                example(name, *args),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            address = process.stdout.readline().split()[-1].removeprefix("http://")
+            host, _, port = address.rpartition(":")
+            return process, (host, int(port))
+
+        yield serve
 
 
 def load(name: str) -> ModuleType:

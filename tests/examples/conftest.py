@@ -82,3 +82,9 @@ def dupes() -> ModuleType:
 @pytest.fixture(scope="session")
 def anyblock() -> ModuleType:
     return load("anyblock")
+
+
+@pytest.fixture(scope="session")
+def redis_client() -> ModuleType:
+    pytest.importorskip("hiredis", reason="hiredis is not installed: it is in the extra `examples`")
+    return load("redis_client")

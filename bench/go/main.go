@@ -2,6 +2,9 @@
 //
 //	bench ROW [NUMBER...]    prints one line of JSON with the row's value
 //	bench ticker LOAD TASKS MILLISECONDS    the same, with three values; in freeze.go
+//	bench serve KIND                                   a server, until it is killed; in net.go
+//	bench load KIND ADDRESS CONNECTIONS MILLISECONDS   the client of all servers; in load.go
+//	bench certify                                      a certificate for the servers with TLS
 //
 // GOMAXPROCS comes from the environment: 1 for the rows on a single P.
 package main
@@ -44,6 +47,14 @@ func main() {
 		return
 	case "ticker":
 		ticker(os.Args[2:])
+		return
+	case "serve":
+		serve(os.Args[2])
+	case "load":
+		loadOnce(os.Args[2:])
+		return
+	case "certify":
+		certify()
 		return
 	}
 	var numbers []int

@@ -21,7 +21,7 @@ BUILT := $(VENV)/built-$(FLAVOUR)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint types bench freeze wheel build debug clean help
+.PHONY: run test lint types bench freeze servers wheel build debug clean help
 
 help:
 	@echo "make run     find the duplicate files in Python's library folder (DIR=... for another)"
@@ -30,6 +30,7 @@ help:
 	@echo "make types   mypy on the public face"
 	@echo "make bench   the side-by-side benchmarks"
 	@echo "make freeze  the same beside calls that block and loops that hog"
+	@echo "make servers the same for servers: echo, TLS, HTTP"
 	@echo "make wheel   sdist and wheel in dist/"
 	@echo "make debug   build with assertions and symbols; any other target builds without again"
 	@echo "make clean   remove all that was made"
@@ -52,6 +53,9 @@ bench: $(BUILT)
 
 freeze: $(BUILT)
 	$(BIN)/python bench/freeze.py $(ARGS)
+
+servers: $(BUILT)
+	$(BIN)/python bench/net.py $(ARGS)
 
 wheel: $(VENV)/dev
 	rm -rf dist

@@ -101,6 +101,103 @@ def test_what_is_there_is_read_without_waiting(procs: int) -> None:
     run(main, procs=procs)
 
 
+def tcp_pair() -> tuple[FD, socket.socket]:
+    """A connection, and a plain, blocking socket as its other end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        return FD(listener.accept()[0].detach(), True, True), peer
+
+
+def test_after_a_short_read_of_a_stream_the_next_waits() -> None:
+    """It makes no system call: here that would find a second datagram, as in no stream."""
+
+    async def main() -> None:
+        for stream in (False, True):
+            a, b = socket.socketpair(type=socket.SOCK_DGRAM)
+            fd = FD(a.detach(), True, stream)
+            with b:
+                b.send(b"one")
+                b.send(b"two")
+                assert fd.read(100) == b"one"
+                second = fd.read(100)
+                assert (second is WAIT) == stream
+                if stream:  # registering has told of it
+                    await PARK
+                    second = await read(fd, 100)
+                assert second == b"two"
+            fd.close()
+
+    run(main)
+
+
+@PROCS
+def test_short_reads_lose_neither_bytes_nor_the_end(procs: int) -> None:
+    """Bytes and the end come while nobody waits, while somebody does, and in between."""
+
+    async def send(peer: socket.socket, at_once: bool) -> None:
+        with peer:
+            for part in (b"one", b"two"):
+                peer.sendall(part)
+                if not at_once:
+                    await gosched()
+
+    async def main() -> None:
+        for n in range(300):
+            fd, peer = tcp_pair()
+            if n % 3 == 1:  # it is known to the poller before anything comes
+                reader = go(read(fd, 100))
+                await waiting(reader)
+                peer.sendall(b"x")
+                assert await reader == b"x"
+            sender = go(send(peer, bool(n % 2)))
+            if n % 2:
+                await sender
+            assert await read_all(fd) == b"onetwo"
+            await sender
+            assert await read(fd) == b""
+            fd.close()
+
+    run(main, procs=procs)
+
+
+def test_a_reset_after_a_short_read() -> None:
+    async def main() -> None:
+        fd, peer = tcp_pair()
+        peer.sendall(b"x")
+        assert await read(fd, 100) == b"x"
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.close()
+        with pytest.raises(ConnectionResetError):
+            await read(fd)
+        fd.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_bytes_around_urgent_data(known: bool) -> None:
+    """A read ends before the urgent byte, which belongs to no stream, though more lies behind."""
+
+    async def main() -> None:
+        fd, peer = tcp_pair()
+        with peer:
+            if known:
+                reader = go(read(fd, 100))
+                await waiting(reader)
+                peer.sendall(b"x")
+                assert await reader == b"x"
+            peer.sendall(b"before")
+            peer.send(b"!", socket.MSG_OOB)
+            peer.sendall(b"behind")
+            got = b""
+            while len(got) < len(b"beforebehind"):
+                got += await read(fd, 100)
+            assert got == b"beforebehind"
+        fd.close()
+
+    run(main)
+
+
 @PROCS
 def test_every_byte_of_many_connections(procs: int) -> None:
     async def main() -> None:

@@ -37,7 +37,9 @@ class Socket:
     def __init__(self, number: int, family: int) -> None:
         """Take over a number that does not block."""
         try:
-            self._fd = FD(number, False)
+            # A Unix stream has borders, where what comes with bytes (descriptors, say) changes.
+            tcp = self._type == socket.SOCK_STREAM and family != socket.AF_UNIX
+            self._fd = FD(number, False, tcp)
         except BaseException:
             socket.close(number)
             raise

@@ -1,5 +1,6 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t
 from gopark.runtime.runtime2 cimport ArgTimer, G, guintptr, mutex
+from gopark.runtime.seam cimport aint64
 
 cdef enum:
     READ = 0         # the two directions
@@ -12,6 +13,8 @@ cdef class pollDesc:
     cdef int32_t epoch        # [lock] the program whose poller knows it, 0 for none
     cdef int64_t tag          # [lock] what its events carry: its slot, and a number never used again
     cdef uint32_t seq[2]      # [lock] how often it has become ready
+    cdef aint64 dry           # [atomic] seq[READ] when a read left nothing, -1 if none has
+    cdef bint last            # [lock] POLL_LAST has come: `dry` says nothing any more
     cdef guintptr g[2]        # [lock] goroutines that wait for that, by next, newest first
     cdef int64_t deadline[2]  # [lock] nanotime, 0 for none, -1 when past
     cdef ArgTimer rt          # [lock] of the deadlines, made when first needed

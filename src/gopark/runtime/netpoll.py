@@ -19,6 +19,12 @@ queue.  Registering tells of what is ready already, so it may come between (2) a
 that no further event would tell the next one of.  (Go remembers a readiness in the
 waiter's place, and lets one goroutine wait in each direction.)
 
+**A read that cannot succeed is not tried.**  One that got less than it asked for has
+emptied a TCP stream; it notes the ``seq`` that it began with in ``pd.dry``.  As long as
+``seq`` is the same nothing has come since, so the next read goes from (1) to (3).  That
+does not hold once the stream ends, fails or has urgent data, behind which more may lie:
+``pd.last`` then says that every read has to be tried.
+
 **No stale event is delivered.**  An event carries a tag: the slot in
 ``sched.polldescs``, and a number that is never used again.  Closing empties the slot
 before the descriptor's number can be used anew.
@@ -51,6 +57,7 @@ if cython.compiled:
         waitReasonIOWait,
     )
     from cython.cimports.gopark.runtime.seam import (
+        POLL_LAST,
         POLL_READ,
         POLL_WRITE,
         aadd,
@@ -77,6 +84,7 @@ else:
     from . import seam
     from .runtime2 import G, P, sched
     from .seam import (
+        POLL_LAST,
         POLL_READ,
         POLL_WRITE,
         aadd,
@@ -259,6 +267,10 @@ def netpoll(delay):
         unlock(sched.polllock)
         if pd is None or pd.tag != tag:
             continue  # closed meanwhile
+        if pollmode(i) & POLL_LAST:
+            lock(pd.lock)
+            pd.last = True
+            unlock(pd.lock)
         if pollmode(i) & POLL_READ:
             toRun = netpollready(pd, READ, toRun)
         if pollmode(i) & POLL_WRITE:

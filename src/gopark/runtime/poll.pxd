@@ -29,6 +29,7 @@ cdef class FD:
     cdef int sysfd            # [const] the descriptor
     cdef aint state           # [atomic] CLOSED | calls under way * CALL
     cdef bint given           # detached: not ours to close
+    cdef bint stream          # [const] a read that gets less than it asked for leaves nothing
     cdef pollDesc pd          # [const]
     cdef object __weakref__
 

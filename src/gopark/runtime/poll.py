@@ -75,7 +75,9 @@ if cython.compiled:
         aadd,
         acas,
         aload,
+        aload64,
         astore,
+        astore64,
         guintptr,
         lock,
         nanotime,
@@ -88,17 +90,23 @@ if cython.compiled:
 PARK = leaf
 WAIT = mustwait
 
+_DRY = cython.declare(cython.longlong, 1 << 32)  # what `begin` adds: reading would block
+
 
 @cython.no_gc
 @cython.cclass
 class FD:
     """A descriptor, which it owns, and makes non-blocking unless told otherwise.
 
+    `stream` is for TCP: a read that gets less than it asked for has left nothing.
+
     `OSError` as the system call has it; `ClosedError` after :meth:`close`;
     `TimeoutError` past a deadline; `gopark.Cancelled` in a cancelled goroutine.
     """
 
-    def __cinit__(self, fd: cython.int, nonblocking: cython.bint = True):
+    def __cinit__(
+        self, fd: cython.int, nonblocking: cython.bint = True, stream: cython.bint = False
+    ):
         self.sysfd = fd
         self.state = CLOSED
         if fd < 0:
@@ -108,6 +116,8 @@ class FD:
             raise oserror(err)
         self.pd = pollDesc.__new__(pollDesc)
         self.pd.fd = fd
+        self.pd.dry = -1
+        self.stream = stream
         self.state = 0
 
     def __dealloc__(self):
@@ -218,7 +228,7 @@ def closederror() -> object:
 
 @cython.cfunc
 def begin(m: M, gp: G, self: FD, mode: cython.int) -> int64_t:
-    """A call begins: how often the descriptor has become ready.  -1: yield first.
+    """A call begins: how often the descriptor has become ready, and `_DRY`.  -1: yield first.
 
     Where it must not it raises, having left the runtime.
     """
@@ -237,12 +247,13 @@ def begin(m: M, gp: G, self: FD, mode: cython.int) -> int64_t:
     lock(pd.lock)
     seq: int64_t = pd.seq[mode]
     past: cython.bint = pd.deadline[mode] < 0
+    dry: cython.bint = mode == READ and aload64(pd.dry) == seq and not pd.last
     unlock(pd.lock)
     if past:
         end(self)
         leave(m)
         raise TimeoutError(f"the deadline for {'writing' if mode else 'reading'} is over")
-    return seq
+    return seq | _DRY if dry else seq
 
 
 @cython.cfunc
@@ -290,7 +301,13 @@ def perform(self: FD, mode: cython.int, op: cython.pointer(ioop)) -> cython.Py_s
         seq: int64_t = begin(m, gp, self, mode)
         if seq < 0:
             return WAITING
-        r: cython.Py_ssize_t = fdio(self.sysfd, op)
+        r: cython.Py_ssize_t = -EAGAIN
+        if seq & _DRY:
+            seq ^= _DRY
+        else:
+            r = fdio(self.sysfd, op)
+            if self.stream and op.op == IO_READ and 0 < r < op.len:
+                astore64(self.pd.dry, seq)
         end(self)
         if r >= 0:
             leave(m)
@@ -335,6 +352,7 @@ def callio(self: FD, mode: cython.int, fn, args) -> object:
         if seq < 0:
             return mustwait
         leave(m)
+        seq &= _DRY - 1
         try:
             return fn(*args)
         except BlockingIOError:

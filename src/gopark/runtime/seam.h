@@ -279,8 +279,9 @@ static inline int gopark_notetsleep(note *n, int64_t ns) {
 /* ---- the poller's queue of events (Go: netpoll_epoll.go, netpoll_kqueue.go) ---- */
 
 /* Descriptors are registered once, edge-triggered, with a tag that their events
- * carry.  Tag 0 is the poller's own: what `pollbreak` writes to. */
-enum { POLL_READ = 1, POLL_WRITE = 2, POLL_MAXEVENTS = 128 };
+ * carry.  Tag 0 is the poller's own: what `pollbreak` writes to.  POLL_LAST: the end, an
+ * error or urgent data has come, which no further event may tell of. */
+enum { POLL_READ = 1, POLL_WRITE = 2, POLL_LAST = 4, POLL_MAXEVENTS = 128 };
 typedef struct {
     int fd;         /* of epoll or kqueue; 0: there is none */
     int breakfd;    /* Linux: an eventfd */
@@ -325,7 +326,7 @@ static inline int gopark_pollinit(pollqueue *q) {
     return err;
 }
 static inline int gopark_pollctl(pollqueue *q, int fd, int64_t tag) {
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET,
                              .data.u64 = (uint64_t)tag};
     return epoll_ctl(q->fd, EPOLL_CTL_ADD, fd, &ev) < 0 ? errno : 0;
 }
@@ -392,8 +393,9 @@ static int gopark_pollwait(pollqueue *q, int64_t ns, int signals) {
             continue;
         gopark_events[found].tag = (int64_t)ev[i].data.u64;
         gopark_events[found++].mode =
-            (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? POLL_READ : 0) |
-            (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? POLL_WRITE : 0);
+            (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? POLL_READ : 0) |
+            (events & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? POLL_WRITE : 0) |
+            (events & (EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? POLL_LAST : 0);
     }
     return found;
 }
@@ -457,7 +459,7 @@ static int gopark_pollwait(pollqueue *q, int64_t ns, int signals) {
     for (i = 0; i < n; i++) {
         if (kev[i].filter == EVFILT_USER)
             continue;
-        int mode = kev[i].filter == EVFILT_READ ? POLL_READ : POLL_WRITE;
+        int mode = POLL_LAST | (kev[i].filter == EVFILT_READ ? POLL_READ : POLL_WRITE);
         if (kev[i].flags & EV_EOF && mode == POLL_WRITE)
             mode |= POLL_READ; /* the reading end of a pipe went away, say */
         gopark_events[found].tag = (int64_t)(intptr_t)kev[i].udata;

@@ -76,6 +76,7 @@ cdef extern from "seam.h" nogil:
         SYSMON_POLL
         POLL_READ
         POLL_WRITE
+        POLL_LAST
     ctypedef struct pwatch:
         aint *status
         aint *runqhead

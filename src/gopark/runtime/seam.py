@@ -155,7 +155,7 @@ def noteclose(n: Note) -> None:
 # -- the poller's queue of events: uncompiled there are none, and it is a note -----
 
 
-POLL_READ, POLL_WRITE = 1, 2
+POLL_READ, POLL_WRITE, POLL_LAST = 1, 2, 4
 
 
 def pollinit(n: Note) -> int:

@@ -258,7 +258,7 @@ def netpoll(delay):
     toRun: guintptr = ref(None)
     i: cython.int
     n: cython.int = pollwait(sched.pollq, delay, tlsget() == ref(sched.m0))
-    for i in range(n):
+    for i in range(n - 1, -1, -1):  # the list has the last one first
         tag: int64_t = polltag(i)
         pd: pollDesc = None
         lock(sched.polllock)
